@@ -68,10 +68,14 @@ func PublicFromBytes(b []byte) (Public, error) {
 
 // ParsePublic reads a key in any of its written forms: 0x04… (uncompressed),
 // 0x02… or 0x03… (compressed), zQ3sh… or another multibase text of the
-// multicodec form. The "0x" of hexadecimal may be left out.
+// multicodec form. The "0x" of hexadecimal may be left out. The multicodec form
+// is also read in plain hexadecimal, 0xe701…, as deployed clients do.
 func ParsePublic(s string) (Public, error) {
 	s = strings.TrimSpace(s)
 	if raw, err := hex.DecodeString(strings.TrimPrefix(s, "0x")); err == nil {
+		if compressed, ok := bytes.CutPrefix(raw, multicodecSecp256k1); ok && len(compressed) == CompressedSize {
+			raw = compressed
+		}
 		if len(raw) == CompressedSize || len(raw) == UncompressedSize {
 			return PublicFromBytes(raw)
 		}
@@ -213,7 +217,7 @@ func (k Private) IsZero() bool { return k.k == nil }
 // Public returns the key's public half.
 func (k Private) Public() Public { return k.pub }
 
-// Bytes returns the 32 secret bytes.
+// Bytes returns the 32 secret bytes, nil for the zero key.
 func (k Private) Bytes() []byte { return crypto.FromECDSA(k.k) }
 
 // ECDSA returns the key as the standard library's type; do not change it.
@@ -234,8 +238,11 @@ func (k Private) String() string { return "[private key]" }
 func (k Private) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
 // Sign signs a 32-byte digest: 65 bytes r‖s‖v with v 0 or 1, deterministic
-// (RFC 6979).
+// (RFC 6979). The zero key gives ErrPrivate.
 func (k Private) Sign(digest [32]byte) ([]byte, error) {
+	if k.IsZero() {
+		return nil, ErrPrivate
+	}
 	sig, err := crypto.Sign(digest[:], k.k)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
@@ -244,10 +251,14 @@ func (k Private) Sign(digest [32]byte) ([]byte, error) {
 }
 
 // ECDH returns the 32-byte X coordinate of the shared point, zero-padded on
-// the left (53/WAKU2-X3DH).
+// the left (53/WAKU2-X3DH). A zero private key gives ErrPrivate, a zero public
+// key ErrPublic.
 func (k Private) ECDH(remote Public) ([SharedSize]byte, error) {
+	if k.IsZero() {
+		return [SharedSize]byte{}, ErrPrivate
+	}
 	pub := remote.ECDSA()
-	if k.k == nil || pub == nil {
+	if pub == nil {
 		return [SharedSize]byte{}, ErrPublic
 	}
 	shared, err := ecies.ImportECDSA(k.k).GenerateShared(ecies.ImportECDSAPublic(pub), SharedSize/2, SharedSize/2)
@@ -263,8 +274,13 @@ func Recover(digest [32]byte, sig []byte) (Public, error) {
 	if len(sig) != SignatureSize {
 		return Public{}, fmt.Errorf("%w: %d bytes, want %d", ErrSignature, len(sig), SignatureSize)
 	}
-	if v := sig[64]; v == 27 || v == 28 {
+	// Only these four: without cgo the library below would also take 4 and 5.
+	switch v := sig[64]; v {
+	case 0, 1:
+	case 27, 28:
 		sig = append(bytes.Clone(sig[:64]), v-27)
+	default:
+		return Public{}, fmt.Errorf("%w: recovery id %d", ErrSignature, v)
 	}
 	raw, err := crypto.Ecrecover(digest[:], sig)
 	if err != nil || len(raw) != UncompressedSize {

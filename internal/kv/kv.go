@@ -26,6 +26,8 @@ type Store interface {
 }
 
 // Stop is what a visitor returns to end a scan early.
+//
+//lint:ignore ST1012 it is no error, like fs.SkipAll
 var Stop = errors.New("stop")
 
 // Sub is the part of a store whose keys begin with a prefix; the prefix is
