@@ -1,0 +1,69 @@
+package session
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/internal/kv"
+)
+
+// The schedule of advertisements, as deployed clients have it.
+const (
+	// AdvertisementTick is how often to look whether the contact code is due.
+	AdvertisementTick = 120 * time.Second
+	// AdvertisementInterval is how often the contact code, our bundle on our
+	// contact-code topic, is published, and once after each start.
+	AdvertisementInterval = 6 * time.Hour
+	// ReplyCooldown is how long a peer that does not know this installation is
+	// not told of it again.
+	ReplyCooldown = 2 * time.Hour
+)
+
+// NextAdvertisement returns when the contact code is to be published next: now
+// if it never was (last is zero), if it is overdue, or if the clock has been set
+// back behind last.
+func NextAdvertisement(last, now time.Time) time.Time {
+	next := last.Add(AdvertisementInterval)
+	if last.IsZero() || last.After(now) || next.Before(now) {
+		return now
+	}
+	return next
+}
+
+// ReplyDue reports whether a peer is to be told of this installation, when it
+// was told last at last (zero: never).
+func ReplyDue(last, now time.Time) bool {
+	return last.IsZero() || last.After(now) || now.Sub(last) >= ReplyCooldown
+}
+
+// SealAdvertisement makes the answer to a message that was not for this
+// installation (ErrNotForUs): an empty message that carries our bundle, as
+// 54/WAKU2-X3DH-SESSIONS, Partitioned devices, demands. It returns nil without
+// an error within ReplyCooldown of the last answer to the same peer. Deployed
+// clients have the condition the wrong way round and never answer. Reads rand
+// as SealDH does.
+func (p *Protocol) SealAdvertisement(st kv.Store, now time.Time, rand io.Reader, to key.Public) ([]byte, error) {
+	b := &batch{st: st}
+	name := advertPrefix + hexKey(to.Compressed())
+	value, ok, err := b.get(name)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if len(value) != 8 {
+			return nil, fmt.Errorf("%w: advertisement", ErrStore)
+		}
+		if !ReplyDue(time.Unix(0, int64(binary.BigEndian.Uint64(value))), now) {
+			return nil, nil
+		}
+	}
+	data, err := p.sealDH(b, now, rand, to, nil)
+	if err != nil {
+		return nil, err
+	}
+	b.put(name, encodeTime(now))
+	return data, b.commit()
+}
