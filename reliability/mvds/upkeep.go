@@ -1,0 +1,263 @@
+package mvds
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/internal/kv"
+)
+
+// PeerOnline says that a peer has shown to be there, by a status update for
+// instance: what waits for the peer is sent within the next 18 seconds, and
+// its back-off begins again. One call looks at a bounded number of records, the
+// next to be due first.
+func (s *Sync) PeerOnline(st kv.Store, now time.Time, rand io.Reader, peer key.Public) error {
+	s = s.Defaults()
+	if peer.IsZero() {
+		return ErrPeer
+	}
+	c, err := s.clock(st, now)
+	if err != nil {
+		return err
+	}
+	delay, err := draw(rand, onlineSpread)
+	if err != nil {
+		return err
+	}
+	t, p := table{st}, compressed(peer)
+	var late []MessageID
+	looked := 0
+	err = st.Scan(keyQueue+p, func(k string, _ []byte) error {
+		if len(k) != queueKeySize {
+			return fmt.Errorf("%w: queue", ErrCorrupt)
+		}
+		if looked++; looked > onlineBatch {
+			return kv.Stop
+		}
+		if number([]byte(k[queuePrefix:])) > c.now+onlineSpread {
+			late = append(late, MessageID([]byte(k[len(k)-IDSize:])))
+		}
+		return nil
+	})
+	if err != nil || len(late) == 0 {
+		return err
+	}
+	due := c.now + 1 + delay
+	for _, id := range late {
+		r, err := t.record(id, p)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			return fmt.Errorf("%w: queue names message %s", ErrCorrupt, id)
+		}
+		if err := t.change(r, func() { r.due, r.step = due, min(r.step, onlineStep) }); err != nil {
+			return err
+		}
+	}
+	return t.schedule(peer, due)
+}
+
+// Expired is a message that was given up.
+type Expired struct {
+	Peer key.Public
+	ID   MessageID
+	// Sent is how often the message, or the offer of it, was sent.
+	Sent int
+	// Appended is when it was queued.
+	Appended time.Time
+}
+
+// spent reports whether a record is given up.
+func (r *record) spent(now time.Time) bool {
+	if r.count < MinSends {
+		return false
+	}
+	return r.kind == kindRequest || now.Sub(time.Unix(0, r.created)) > Expiry
+}
+
+// giveUp removes a record; a message of ours is kept for TakeExpired.
+func (t table) giveUp(r *record, peer key.Public, s *state) error {
+	if r.kind == kindRequest {
+		s.requests--
+		return t.remove(r)
+	}
+	if err := t.remove(r); err != nil {
+		return err
+	}
+	k := keyExpired + numberKey(r.created) + string(r.id[:]) + r.peer
+	return t.st.Put(k, binary.BigEndian.AppendUint32(peer.Bytes()[:key.UncompressedSize:key.UncompressedSize], r.count))
+}
+
+// TakeExpired returns the messages that Due gave up since the last call, the
+// oldest first, and forgets them.
+func (s *Sync) TakeExpired(st kv.Store) ([]Expired, error) {
+	var expired []Expired
+	var keys []string
+	err := st.Scan(keyExpired, func(k string, v []byte) error {
+		if len(k) != len(keyExpired)+numberSize+IDSize+peerSize || len(v) != key.UncompressedSize+4 {
+			return fmt.Errorf("%w: expired message", ErrCorrupt)
+		}
+		peer, err := key.PublicFromBytes(v[:key.UncompressedSize])
+		if err != nil {
+			return fmt.Errorf("%w: expired message: %w", ErrCorrupt, err)
+		}
+		rest := []byte(k[len(keyExpired):])
+		keys = append(keys, k)
+		expired = append(expired, Expired{
+			Peer:     peer,
+			ID:       MessageID(rest[numberSize : numberSize+IDSize]),
+			Sent:     int(binary.BigEndian.Uint32(v[key.UncompressedSize:])),
+			Appended: time.Unix(0, number(rest)),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return expired, remove(st, keys)
+}
+
+// Forget stops sending a message, to whomever it was queued for.
+func (s *Sync) Forget(st kv.Store, id MessageID) error {
+	t := table{st}
+	var peers []string
+	err := st.Scan(keyRecord+string(id[:]), func(k string, _ []byte) error {
+		if len(k) != recordKeySize {
+			return fmt.Errorf("%w: record", ErrCorrupt)
+		}
+		peers = append(peers, k[len(k)-peerSize:])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, peer := range peers {
+		r, err := t.record(id, peer)
+		if err != nil {
+			return err
+		}
+		if r.kind.own() {
+			if err := t.remove(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ForgetPeer removes all that is outstanding with a peer, acknowledgements
+// included, as for a contact who was blocked.
+func (s *Sync) ForgetPeer(st kv.Store, peer key.Public) error {
+	t, p := table{st}, compressed(peer)
+	var list []MessageID
+	err := st.Scan(keyQueue+p, func(k string, _ []byte) error {
+		if len(k) != queueKeySize {
+			return fmt.Errorf("%w: queue", ErrCorrupt)
+		}
+		list = append(list, MessageID([]byte(k[len(k)-IDSize:])))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range list {
+		r, err := t.record(id, p)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			return fmt.Errorf("%w: queue names message %s", ErrCorrupt, id)
+		}
+		if err := t.st.Delete(keyPeers + numberKey(r.due) + p); err != nil {
+			return err
+		}
+		if err := t.remove(r); err != nil {
+			return err
+		}
+	}
+	acks, err := listKeys(st, keyAck+p, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	if err := remove(st, acks); err != nil {
+		return err
+	}
+	state, err := t.state(p)
+	if err != nil || state.requests == 0 {
+		return err
+	}
+	state.requests = 0
+	return t.putState(p, state)
+}
+
+// PurgeBatch is the most that one call of Purge removes.
+const PurgeBatch = 10_000
+
+// Purge removes what has served its time: ids of messages received more than
+// SeenRetention ago, and the state of peers with whom nothing was exchanged
+// for as long. It returns how many entries it removed; while that is
+// PurgeBatch, there may be more.
+func (s *Sync) Purge(st kv.Store, now time.Time) (int, error) {
+	s = s.Defaults()
+	c, err := s.clock(st, now)
+	if err != nil {
+		return 0, err
+	}
+	var old []string
+	err = st.Scan(keySeen, func(k string, _ []byte) error {
+		if len(k) != len(keySeen)+4+IDSize {
+			return fmt.Errorf("%w: received message", ErrCorrupt)
+		}
+		generation := binary.BigEndian.Uint32([]byte(k[len(keySeen):]))
+		if generation+1 >= c.generation() || len(old) == PurgeBatch {
+			return kv.Stop
+		}
+		old = append(old, k)
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	idle := c.now - int64(SeenRetention/s.Epoch)
+	err = st.Scan(keyState, func(k string, v []byte) error {
+		if len(v) != 2*numberSize {
+			return fmt.Errorf("%w: state of a peer", ErrCorrupt)
+		}
+		if len(old) == PurgeBatch {
+			return kv.Stop
+		}
+		if number(v) < idle && number(v[numberSize:]) == 0 {
+			old = append(old, k)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(old), remove(st, old)
+}
+
+func listKeys(st kv.Store, prefix string, most int) (keys []string, err error) {
+	err = st.Scan(prefix, func(k string, _ []byte) error {
+		if len(keys) == most {
+			return kv.Stop
+		}
+		keys = append(keys, k)
+		return nil
+	})
+	return keys, err
+}
+
+func remove(st kv.Store, keys []string) error {
+	for _, k := range keys {
+		if err := st.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
