@@ -1,0 +1,59 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/waku/rpc/rpctest"
+)
+
+const testPubsub = "/waku/2/rs/16/32"
+
+func messageOf(content string, timestamp int64, payload []byte) *wakupb.WakuMessage {
+	return &wakupb.WakuMessage{
+		Payload: payload, ContentTopic: content, Version: proto.Uint32(1),
+		Timestamp: &timestamp, Ephemeral: proto.Bool(false),
+	}
+}
+
+// serving returns a client host and the peer id of a node that serves an
+// archive with the entries.
+func serving(t testing.TB, cfg ServiceConfig, entries ...Entry) (host.Host, peer.ID) {
+	t.Helper()
+	a, b := rpctest.Pair(t)
+	serve(t, b, cfg, entries...)
+	return a, b.ID()
+}
+
+func serve(t testing.TB, h host.Host, cfg ServiceConfig, entries ...Entry) *Service {
+	t.Helper()
+	archive := openTest(t, "")
+	if err := archive.Insert(context.Background(), entries...); err != nil {
+		t.Fatal(err)
+	}
+	s := NewService(h, archive, cfg)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// open opens a store stream to p.
+func open(t testing.TB, h host.Host, p peer.ID) network.Stream {
+	t.Helper()
+	s, err := h.NewStream(context.Background(), p, ProtocolID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// payload is one of a given size that begins with a number.
+func payload(n, size int) []byte {
+	return append([]byte{byte(n), byte(n >> 8)}, bytes.Repeat([]byte{9}, size)...)
+}

@@ -1,0 +1,351 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/internal/wire"
+	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/rpc/rpctest"
+)
+
+// history returns n entries on two content topics, in order.
+func history(n, size int) []Entry {
+	out := make([]Entry, n)
+	for i := range out {
+		out[i] = NewEntry(testPubsub, messageOf(fmt.Sprintf("/a/1/%d/proto", i%2), int64(i+1), payload(i, size)))
+	}
+	return out
+}
+
+// TestServiceAnswers queries of all kinds over a socket: filtered by content
+// and time with and without data, lookup, presence.
+//
+// Proves: SP-66, SP-70.
+func TestServiceAnswers(t *testing.T) {
+	t.Parallel()
+	a, b := rpctest.Sockets(t)
+	kept := history(40, 10)
+	serve(t, b, ServiceConfig{}, kept...)
+	c, ctx := NewClient(a), context.Background()
+
+	filter := Query{PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/1/proto"}, TimeStart: 11, TimeEnd: 21, IncludeData: true}
+	page, err := c.Query(ctx, b.ID(), &filter)
+	if err != nil || len(page.Messages) != 5 || page.Cursor != nil || len(page.Faults) != 0 {
+		t.Fatalf("content filter: %+v, %v", page, err)
+	}
+	for i, e := range page.Messages {
+		if want := kept[11+2*i]; e.Hash != want.Hash || e.PubsubTopic != testPubsub || !proto.Equal(e.Message, want.Message) {
+			t.Errorf("message %d: %v, want %v", i, e, want)
+		}
+	}
+	filter.IncludeData = false
+	if page, err = c.Query(ctx, b.ID(), &filter); err != nil || len(page.Messages) != 5 || page.Messages[0].Message != nil {
+		t.Fatalf("without data: %+v, %v", page, err)
+	}
+	hashes := []message.Hash{kept[3].Hash, kept[30].Hash, {1}}
+	if page, err = c.Query(ctx, b.ID(), &Query{Hashes: hashes, IncludeData: true, PubsubTopic: testPubsub}); err != nil ||
+		len(page.Messages) != 2 || !proto.Equal(page.Messages[1].Message, kept[30].Message) {
+		t.Fatalf("lookup: %+v, %v", page, err)
+	}
+	if page, err = c.Query(ctx, b.ID(), &Query{Hashes: hashes}); err != nil || len(page.Messages) != 2 || page.Messages[1].Hash != kept[30].Hash {
+		t.Fatalf("presence: %+v, %v", page, err)
+	}
+}
+
+// TestKeep: a publisher finds out by a presence query that its message is
+// kept, and that an ephemeral one is not.
+//
+// Proves: SP-21, SP-71.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	a, b := rpctest.Pair(t)
+	s := serve(t, b, ServiceConfig{})
+	now := time.Now()
+	ctx := context.Background()
+	heard := messageOf("/a/1/b/proto", now.UnixNano(), []byte("kept"))
+	passing := messageOf("/a/1/b/proto", now.UnixNano(), []byte("not kept"))
+	passing.Ephemeral = proto.Bool(true)
+	own := []message.Hash{message.HashOf(testPubsub, heard), message.HashOf(testPubsub, passing)}
+	present := func() []Entry {
+		t.Helper()
+		page, err := NewClient(a).Query(ctx, b.ID(), &Query{Hashes: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Messages
+	}
+	if got := present(); len(got) != 0 {
+		t.Fatalf("present before it is kept: %v", got)
+	}
+	if err := Keep(ctx, s.archive, testPubsub, heard, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := Keep(ctx, s.archive, testPubsub, passing, now); !errors.Is(err, ErrEphemeral) {
+		t.Fatal(err)
+	}
+	if got := present(); len(got) != 1 || got[0].Hash != own[0] {
+		t.Fatalf("present: %v", got)
+	}
+	page, err := NewClient(a).Query(ctx, b.ID(), &Query{IncludeData: true})
+	if err != nil || len(page.Messages) != 1 || !proto.Equal(page.Messages[0].Message, heard) {
+		t.Fatalf("%+v, %v", page, err)
+	}
+}
+
+// TestMissingByHash compares a node's hashes with what is known here and
+// fetches what is missing by its hash.
+//
+// Proves: SP-69.
+func TestMissingByHash(t *testing.T) {
+	t.Parallel()
+	kept := history(60, 10)
+	a, p := serving(t, ServiceConfig{}, kept...)
+	c, ctx := NewClient(a), context.Background()
+	known := make(map[message.Hash]bool)
+	want := make(map[message.Hash]bool)
+	for i, e := range kept {
+		known[e.Hash] = i%7 != 0
+		if i%7 == 0 && i%2 == 1 {
+			want[e.Hash] = true
+		}
+	}
+	var missing []message.Hash
+	filter := &Query{PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/1/proto"}}
+	err := c.All(ctx, p, filter, func(page *Page) error {
+		for _, e := range page.Messages {
+			if !known[e.Hash] {
+				missing = append(missing, e.Hash)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(missing) != len(want) {
+		t.Fatalf("%d missing, want %d, %v", len(missing), len(want), err)
+	}
+	page, err := c.Query(ctx, p, &Query{Hashes: missing, IncludeData: true})
+	if err != nil || len(page.Messages) != len(want) {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	for _, e := range page.Messages {
+		if !want[e.Hash] || message.HashOf(e.PubsubTopic, e.Message) != e.Hash {
+			t.Errorf("fetched %v", e)
+		}
+	}
+}
+
+// TestStorable at its limits.
+func TestStorable(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	for at, want := range map[int64]error{
+		0: ErrNoTimestamp, 1: nil,
+		now.Add(MaxFuture).UnixNano():     nil,
+		now.Add(MaxFuture).UnixNano() + 1: ErrFuture,
+		-1:                                ErrInvalid,
+	} {
+		if err := Storable(messageOf("/a/1/b/proto", at, []byte{1}), now); !errors.Is(err, want) {
+			t.Errorf("timestamp %d: %v, want %v", at, err, want)
+		}
+	}
+}
+
+// TestServiceRefuses requests that break a rule, and says which.
+func TestServiceRefuses(t *testing.T) {
+	t.Parallel()
+	a, p := serving(t, ServiceConfig{}, history(3, 10)...)
+	hash := make([]byte, 32)
+	for name, req := range map[string]*wakupb.StoreQueryRequest{
+		"no request id":       {},
+		"pubsub topic alone":  {RequestId: "1", PubsubTopic: proto.String(testPubsub)},
+		"content topic alone": {RequestId: "1", ContentTopics: []string{"/a/1/b/proto"}},
+		"hash and content":    {RequestId: "1", PubsubTopic: proto.String(testPubsub), ContentTopics: []string{"/a/1/b/proto"}, MessageHashes: [][]byte{hash}},
+		"hash and time":       {RequestId: "1", MessageHashes: [][]byte{hash}, TimeStart: proto.Int64(1)},
+		"short hash":          {RequestId: "1", MessageHashes: [][]byte{hash[1:]}},
+		"long cursor":         {RequestId: "1", PaginationCursor: append(hash, 1)},
+		"unknown cursor":      {RequestId: "1", PaginationCursor: hash},
+		"negative time":       {RequestId: "1", TimeStart: proto.Int64(-1)},
+		"backward time":       {RequestId: "1", TimeStart: proto.Int64(2), TimeEnd: proto.Int64(1)},
+		"empty content topic": {RequestId: "1", PubsubTopic: proto.String(testPubsub), ContentTopics: []string{""}},
+	} {
+		resp, err := NewClient(a).exchange(context.Background(), p, req)
+		if err != nil || resp.GetStatusCode() != StatusBadRequest || resp.GetStatusDesc() == "" || resp.GetRequestId() != req.GetRequestId() {
+			t.Errorf("%s: %v, %v", name, resp, err)
+		}
+	}
+	// An empty pubsub topic is an unset one.
+	resp, err := NewClient(a).exchange(context.Background(), p, &wakupb.StoreQueryRequest{RequestId: "1", PubsubTopic: proto.String("")})
+	if err != nil || resp.GetStatusCode() != StatusOK || len(resp.GetMessages()) != 3 {
+		t.Errorf("empty pubsub topic: %v, %v", resp, err)
+	}
+}
+
+// TestServiceCutsPages: 100 large messages do not fit a response, and come
+// complete over several in both directions.
+func TestServiceCutsPages(t *testing.T) {
+	t.Parallel()
+	kept := history(MaxPage, 140_000)
+	a, p := serving(t, ServiceConfig{}, kept...)
+	for _, forward := range []bool{true, false} {
+		q := &Query{IncludeData: true, Forward: forward, Limit: MaxPage}
+		var got []Entry
+		pages := 0
+		err := NewClient(a).All(context.Background(), p, q, func(page *Page) error {
+			pages++
+			resp := respond("id", q, page)
+			if n := proto.Size(resp) + frameOverhead; n > MaxResponse {
+				t.Errorf("a response of %d bytes", n)
+			}
+			if forward {
+				got = append(got, page.Messages...)
+			} else {
+				got = append(append([]Entry{}, page.Messages...), got...)
+			}
+			return nil
+		})
+		if err != nil || len(got) != len(kept) || pages != 4 {
+			t.Fatalf("forward %v: %d messages in %d pages, %v", forward, len(got), pages, err)
+		}
+		for i := range got {
+			if got[i].Hash != kept[i].Hash {
+				t.Fatalf("message %d is out of order", i)
+			}
+		}
+	}
+}
+
+// TestRespondFits: whatever the sizes, a response fits and takes as much as
+// it can.
+func TestRespondFits(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{149_000, 120_000, 43_000, 41_000} {
+		page := &Page{Messages: history(MaxPage, size)}
+		for _, forward := range []bool{true, false} {
+			resp := respond("id", &Query{Forward: forward}, page)
+			n := proto.Size(resp)
+			if n+frameOverhead > MaxResponse {
+				t.Errorf("size %d: %d bytes", size, n)
+			}
+			cut := len(resp.Messages) < MaxPage
+			if cut != (resp.PaginationCursor != nil) || cut && n+size+200 < MaxResponse-frameOverhead-200 {
+				t.Errorf("size %d: %d messages, %d bytes, cursor %x", size, len(resp.Messages), n, resp.PaginationCursor)
+			}
+			if !cut {
+				continue
+			}
+			edge := resp.Messages[0]
+			if forward {
+				edge = resp.Messages[len(resp.Messages)-1]
+			}
+			if !bytes.Equal(edge.MessageHash, resp.PaginationCursor) {
+				t.Error("the cursor is not the outermost hash")
+			}
+		}
+	}
+}
+
+// TestServiceRateLimit: what is beyond the allowance is refused.
+func TestServiceRateLimit(t *testing.T) {
+	t.Parallel()
+	a, p := serving(t, ServiceConfig{Rate: 0.001, Burst: 2})
+	c := NewClient(a)
+	for i, want := range []error{nil, nil, ErrTooMany} {
+		if _, err := c.Query(context.Background(), p, &Query{}); !errors.Is(err, want) {
+			t.Errorf("query %d: %v, want %v", i, err, want)
+		}
+	}
+}
+
+// TestServiceHostileStreams: garbage is answered or reset, a half-open stream
+// holds nobody up, and a peer has MaxStreams of them at most.
+func TestServiceHostileStreams(t *testing.T) {
+	t.Parallel()
+	a, b := rpctest.Sockets(t)
+	serve(t, b, ServiceConfig{}, history(3, 10)...)
+	for name, frame := range map[string][]byte{
+		"no protobuf": {3, 0xff, 0xff, 0xff},
+		"too large":   {0xff, 0xff, 0xff, 0x7f, 1, 2, 3},
+		"limit + 1":   {0x81, 0x80, 0x04}, // 64 KiB and one byte
+	} {
+		s := open(t, a, b.ID())
+		if _, err := s.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		var resp wakupb.StoreQueryResponse
+		if err := wire.Read(s, MaxAnswer, &resp); err != nil || resp.GetStatusCode() != StatusBadRequest {
+			t.Errorf("%s: %v, %v", name, &resp, err)
+		}
+	}
+	for name, frame := range map[string][]byte{
+		"endless length": bytes.Repeat([]byte{0xff}, 20),
+		"cut short":      {200, 1, 2},
+	} {
+		s := open(t, a, b.ID())
+		_, _ = s.Write(frame)
+		_ = s.CloseWrite()
+		if rest, err := io.ReadAll(s); err == nil || len(rest) != 0 {
+			t.Errorf("%s: answered with %x, %v", name, rest, err)
+		}
+	}
+	s := open(t, a, b.ID())
+	_ = s.CloseWrite()
+	if rest, err := io.ReadAll(s); err != nil || len(rest) != 0 {
+		t.Errorf("no request: answered with %x, %v", rest, err)
+	}
+	// Idle streams, some with half a request.
+	for i := range 2 * MaxStreams {
+		s, err := a.NewStream(context.Background(), b.ID(), ProtocolID)
+		if err != nil {
+			break // refused by the multiplexer's own bound
+		}
+		if i%2 == 0 {
+			_, _ = s.Write([]byte{20, 1})
+		}
+		defer func() { _ = s.Reset() }()
+	}
+	c, _ := rpctest.Sockets(t)
+	if err := c.Connect(context.Background(), peer.AddrInfo{ID: b.ID(), Addrs: b.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := NewClient(c).Query(context.Background(), b.ID(), &Query{}); err != nil || len(page.Messages) != 3 {
+		t.Errorf("another peer: %v, %v", page, err)
+	}
+}
+
+// TestServiceClosesAfterResponse: clients read until the end of the stream,
+// and keep their own side open.
+func TestServiceClosesAfterResponse(t *testing.T) {
+	t.Parallel()
+	a, b := rpctest.Sockets(t)
+	s := serve(t, b, ServiceConfig{}, history(3, 10)...)
+	stream := open(t, a, b.ID())
+	if err := wire.Write(stream, &wakupb.StoreQueryRequest{RequestId: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := io.ReadAll(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resp wakupb.StoreQueryResponse
+	if err := protodelim.UnmarshalFrom(bytes.NewReader(raw), &resp); err != nil || len(resp.Messages) != 3 {
+		t.Errorf("%v, %v", &resp, err)
+	}
+	idle := open(t, a, b.ID())
+	if _, err := idle.Write([]byte{20}); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close() // ends the idle stream instead of waiting for it
+	if _, err := idle.Read(make([]byte, 1)); err == nil {
+		t.Error("an idle stream outlives the service")
+	}
+}
