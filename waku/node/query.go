@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+
+	"github.com/parley-im/parley/waku/store"
+)
+
+// ErrNoStore means that there is nobody to ask for history.
+var ErrNoStore = errors.New("node: no store peer")
+
+// storePeers are those to ask: the configured ones in their order, then any
+// other connected peer that serves the protocol.
+func (n *Node) storePeers() []peer.ID {
+	var out []peer.ID
+	for _, p := range n.cfg.StorePeers {
+		if p.ID != n.h.ID() && !slices.Contains(out, p.ID) {
+			out = append(out, p.ID)
+		}
+	}
+	for _, p := range n.speaking(store.ProtocolID) {
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Query asks the store peers in turn until one answers, and returns its
+// page. A query that is wrong in itself (store.ErrQuery) is not asked at
+// all. A page's cursor is best continued by the peer that gave it, which is
+// the first to be asked again while it answers; another peer that does not
+// know the cursor refuses it.
+func (n *Node) Query(ctx context.Context, q *store.Query) (*store.Page, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	peers := n.storePeers()
+	if len(peers) == 0 {
+		return nil, ErrNoStore
+	}
+	var errs []error
+	for _, p := range peers {
+		page, err := n.ask(ctx, p, q)
+		if err == nil {
+			return page, nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("node: %w", errors.Join(errs...))
+}
+
+// ask dials a store peer if need be and puts the query to it.
+func (n *Node) ask(ctx context.Context, p peer.ID, q *store.Query) (*store.Page, error) {
+	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	info := peer.AddrInfo{ID: p}
+	for _, s := range n.cfg.StorePeers {
+		if s.ID == p {
+			info.Addrs = s.Addrs
+			n.h.Peerstore().AddAddrs(p, s.Addrs, peerstore.PermanentAddrTTL)
+		}
+	}
+	if err := n.h.Connect(dctx, info); err != nil {
+		return nil, fmt.Errorf("dialling %s: %w", p, err)
+	}
+	return n.asker.Query(ctx, p, q)
+}
