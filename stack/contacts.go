@@ -1,0 +1,235 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/internal/fault"
+	apppb "github.com/parley-im/parley/pb/app"
+	storagepb "github.com/parley-im/parley/pb/storage"
+	"github.com/parley-im/parley/storage"
+)
+
+// Contacts returns everybody the account knows.
+func (s *Stack) Contacts() (all []contact.Contact, err error) {
+	err = s.db.View(func(tx *storage.Tx) error {
+		all, err = tx.Contacts()
+		return err
+	})
+	return all, err
+}
+
+// Contact returns what is known of a key.
+func (s *Stack) Contact(pub key.Public) (c contact.Contact, err error) {
+	err = s.db.View(func(tx *storage.Tx) error {
+		c, err = tx.Contact(pub)
+		return err
+	})
+	return c, err
+}
+
+// act is an action of ours on a contact at a clock of their chat.
+type act func(c contact.Contact, clock uint64) (contact.Contact, contact.Effects, error)
+
+// AddContact asks somebody to become a contact, or accepts their request.
+func (s *Stack) AddContact(pub key.Public, text string) (contact.Contact, error) {
+	known, err := s.Contact(pub)
+	if err != nil {
+		return known, err
+	}
+	if known.State() == contact.StateReceived {
+		return s.AcceptContact(pub)
+	}
+	return s.contactAction("adding the contact", pub, text, func(c contact.Contact, clock uint64) (contact.Contact, contact.Effects, error) {
+		return c.SendRequest(clock, s.now())
+	})
+}
+
+// AcceptContact accepts a request that was received.
+func (s *Stack) AcceptContact(pub key.Public) (contact.Contact, error) {
+	return s.contactAction("accepting the contact request", pub, "", func(c contact.Contact, clock uint64) (contact.Contact, contact.Effects, error) {
+		return c.Accept(clock, s.now())
+	})
+}
+
+// DeclineContact declines a request that was received, silently.
+func (s *Stack) DeclineContact(pub key.Public) (contact.Contact, error) {
+	return s.contactAction("declining the contact request", pub, "", contact.Contact.Decline)
+}
+
+// RemoveContact ends the relation or takes a request back, and says so.
+func (s *Stack) RemoveContact(pub key.Public) (contact.Contact, error) {
+	return s.contactAction("removing the contact", pub, "", contact.Contact.Retract)
+}
+
+// BlockContact shuts somebody out.
+func (s *Stack) BlockContact(pub key.Public) (contact.Contact, error) {
+	return s.contactAction("blocking the contact", pub, "", contact.Contact.Block)
+}
+
+// UnblockContact lets somebody in again.
+func (s *Stack) UnblockContact(pub key.Public) (contact.Contact, error) {
+	return s.contactAction("unblocking the contact", pub, "", contact.Contact.Unblock)
+}
+
+// RenameContact gives somebody a name that never leaves this account.
+func (s *Stack) RenameContact(pub key.Public, nickname string) (contact.Contact, error) {
+	return s.contactAction("renaming the contact", pub, "", func(c contact.Contact, _ uint64) (contact.Contact, contact.Effects, error) {
+		c.Nickname = nickname
+		return c, contact.Effects{}, nil
+	})
+}
+
+func (s *Stack) contactAction(op string, pub key.Public, text string, do act) (after contact.Contact, err error) {
+	err = s.update(func(t *step) error {
+		before, err := t.Contact(pub)
+		if err != nil {
+			return err
+		}
+		room, err := s.room(t, pub)
+		if err != nil {
+			return err
+		}
+		clock := chat.NextClock(max(room.LastClock, before.Clock()), t.now)
+		var effects contact.Effects
+		if after, effects, err = do(before, clock); err != nil {
+			return actionError(op, err)
+		}
+		if err := t.PutChat(room.Saw(clock)); err != nil {
+			return err
+		}
+		after, err = s.changeContact(t, before, after, effects, clock, text)
+		return err
+	})
+	return after, err
+}
+
+// actionError tells a person what the state machine refused.
+func actionError(op string, err error) error {
+	f := &fault.Error{Kind: fault.Conflict, Op: op, Err: err}
+	switch {
+	case errors.Is(err, contact.ErrBlocked):
+		return f.WithHint("unblock the contact first")
+	case errors.Is(err, contact.ErrNoRequest):
+		f.Kind = fault.NotFound
+		return f.WithHint("send a request of your own instead")
+	case errors.Is(err, contact.ErrNoRelation), errors.Is(err, contact.ErrNotBlocked):
+		f.Kind = fault.NotFound
+	}
+	return f
+}
+
+// changeContact stores a contact after a step of its state machine and does
+// what the step asks for.
+func (s *Stack) changeContact(t *step, before, after contact.Contact, effects contact.Effects, clock uint64, text string) (contact.Contact, error) {
+	if effects.SendRequest {
+		draft := s.draft(t, after, text, clock)
+		id, err := s.sendChat(t, draft, chat.ContactRequest)
+		if err != nil {
+			return after, err
+		}
+		after.SentRequest = id.String()
+	}
+	if before != after {
+		if err := t.PutContact(after); err != nil {
+			return after, err
+		}
+		if err := t.event(EventContact, after); err != nil {
+			return after, err
+		}
+	}
+	if before.State() != after.State() || before.Blocked != after.Blocked {
+		t.resubscribe = true
+	}
+	if after.Blocked && !before.Blocked {
+		// What was on its way to them need not arrive any more.
+		if err := s.mvds.ForgetPeer(t.Core("mvds"), after.Key); err != nil {
+			return after, err
+		}
+		if err := s.abandon(t, after.Key); err != nil {
+			return after, err
+		}
+	}
+	if effects.Accept != nil {
+		if err := s.tell(t, after.Key, apppb.ApplicationMetadataMessage_ACCEPT_CONTACT_REQUEST, effects.Accept); err != nil {
+			return after, err
+		}
+	}
+	if effects.Retract != nil {
+		if err := s.tell(t, after.Key, apppb.ApplicationMetadataMessage_RETRACT_CONTACT_REQUEST, effects.Retract); err != nil {
+			return after, err
+		}
+	}
+	if effects.SendUpdate {
+		if err := s.tell(t, after.Key, apppb.ApplicationMetadataMessage_CONTACT_UPDATE, s.profile.Update(after, clock)); err != nil {
+			return after, err
+		}
+	}
+	if effects.Introduce {
+		if err := s.identify(t, after.Key); err != nil {
+			return after, err
+		}
+		return after, s.publishContactCode(t)
+	}
+	return after, nil
+}
+
+// abandon fails what we wrote to somebody and is not delivered: nothing sends
+// it again.
+func (s *Stack) abandon(t *step, to key.Public) error {
+	all, err := t.Messages(chat.OneToOneID(to))
+	if err != nil {
+		return err
+	}
+	given := make(map[message.ID]bool)
+	for _, m := range all {
+		if m.From != s.identity.Public() || m.State == chat.Delivered {
+			continue
+		}
+		given[m.ID] = true
+		if err := s.setState(t, m.ID, StateChange{State: chat.Failed, Why: "the contact was blocked"}); err != nil {
+			return err
+		}
+	}
+	var unsent []uint64
+	err = t.Outbox(func(n uint64, r *storagepb.OutboxRecord) error {
+		if slices.ContainsFunc(r.Refs, func(id []byte) bool { return given[message.ID(id)] }) {
+			unsent = append(unsent, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range unsent {
+		if err := t.DeleteOutbox(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell sends a control message to one person.
+func (s *Stack) tell(t *step, to key.Public, typ message.Type, body proto.Message) error {
+	_, err := s.send(t, outgoing{kind: message.OneToOne, typ: typ, body: body, to: to})
+	if err != nil {
+		return fmt.Errorf("%s: %w", message.Name(typ), err)
+	}
+	return nil
+}
+
+// room returns the one-to-one chat with somebody, new or stored.
+func (s *Stack) room(t *step, with key.Public) (chat.Chat, error) {
+	room, ok, err := t.Chat(chat.OneToOneID(with))
+	if !ok {
+		room = chat.NewOneToOne(with)
+	}
+	return room, err
+}

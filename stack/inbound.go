@@ -1,0 +1,277 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/encryption/session"
+	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/storage"
+	"github.com/parley-im/parley/waku/payload"
+	"github.com/parley-im/parley/waku/segment"
+)
+
+// Receive is the road in, one envelope in one transaction:
+//
+//	WakuMessage → open payload → reassemble → decrypt → reliability → message → handler
+//
+// Each layer tries and, where the bytes are not its own, lets them fall
+// through to the next, as deployed clients do. A frame that fails changes
+// nothing but the mark that it was seen. The only errors are those of the
+// database.
+func (s *Stack) Receive(e Envelope) error {
+	if e.Stored {
+		if seen, err := s.seen(e); seen || err != nil {
+			return err
+		}
+	}
+	opened, err := s.unseal(e)
+	if err != nil {
+		s.counters.add("envelope: " + err.Error())
+		return nil
+	}
+	s.traffic(e, false, 0)
+	return s.update(func(t *step) error {
+		fresh, err := t.MarkSeen(e.Hash, t.now)
+		if err != nil || !fresh {
+			return err
+		}
+		err = t.try(func(t *step) error {
+			err := s.open(t, e, opened)
+			if errors.Is(err, errWaiting) {
+				return nil // nothing is wrong, and the segment must be kept
+			}
+			return err
+		})
+		return s.judge(t, e, opened.Signer, err)
+	})
+}
+
+func (s *Stack) seen(e Envelope) (seen bool, err error) {
+	err = s.db.View(func(tx *storage.Tx) error {
+		seen, err = tx.Seen(e.Hash)
+		return err
+	})
+	return seen, err
+}
+
+// Errors of the road itself.
+var (
+	errNotOurs  = errors.New("not for any of our topics and keys")
+	errUnsigned = errors.New("payload without a signature")
+	errPassedOn = errors.New("signed by somebody else than its sender")
+	errBlocked  = errors.New("from a blocked contact")
+	errKnown    = errors.New("application message already handled")
+	errWaiting  = errors.New("segment of a payload that is not complete now")
+)
+
+// unseal opens the Waku payload with the keys of its content topic.
+func (s *Stack) unseal(e Envelope) (*payload.Opened, error) {
+	for _, f := range (*s.filters.Load())[e.Message.GetContentTopic()] {
+		var opened *payload.Opened
+		var err error
+		if f.private.IsZero() {
+			opened, err = payload.OpenSymmetric(e.Message.GetPayload(), f.symmetric)
+		} else {
+			opened, err = payload.OpenAsymmetric(e.Message.GetPayload(), f.private)
+		}
+		if err != nil {
+			continue
+		}
+		if opened.Signer.IsZero() {
+			return nil, errUnsigned
+		}
+		return opened, nil
+	}
+	return nil, errNotOurs
+}
+
+// open is the road above the Waku payload.
+func (s *Stack) open(t *step, e Envelope, opened *payload.Opened) error {
+	whole, err := s.reassemble(t, opened)
+	if err != nil {
+		return err
+	}
+	inner, public, err := s.decrypt(t, opened.Signer, whole)
+	if err != nil || len(inner) == 0 {
+		return err
+	}
+	bodies, err := s.reliable(t, opened.Signer, inner, public)
+	if err != nil {
+		return err
+	}
+	for _, body := range bodies {
+		// One bad message in a payload does not take the others with it.
+		err := t.try(func(t *step) error { return s.deliver(t, e, opened.Signer, body) })
+		if errors.Is(err, storage.ErrIO) {
+			return err
+		}
+		if err != nil && !errors.Is(err, errKnown) {
+			s.counters.add("message: " + cause(err))
+			s.log.Debug("message dropped", "from", opened.Signer, "envelope", e.Hash, "cause", err)
+		}
+	}
+	return nil
+}
+
+// reassemble passes on what is no segment and what completes a payload.
+func (s *Stack) reassemble(t *step, opened *payload.Opened) ([]byte, error) {
+	whole, status, err := s.segments.Add(t.Core("segment"), t.now, opened.Signer, opened.Payload)
+	if err != nil {
+		return nil, err
+	}
+	switch status {
+	case segment.Whole, segment.Complete:
+		return whole, nil
+	}
+	return nil, errWaiting
+}
+
+// decrypt takes the encryption layer off, where there is one. It returns
+// nothing when the message has nothing for this device.
+func (s *Stack) decrypt(t *step, from key.Public, data []byte) (inner []byte, public bool, err error) {
+	core := t.Core("session")
+	opened, err := s.session.Open(core, t.now, s.rand, from, data)
+	switch {
+	case errors.Is(err, session.ErrNotProtocolMessage):
+		return data, false, nil
+	case errors.Is(err, session.ErrOwnEcho):
+		return nil, false, nil
+	case errors.Is(err, session.ErrNotForUs), errors.Is(err, session.ErrNotPaired), errors.Is(err, session.ErrGroupKey):
+		// Its bundle is as good as any, and where the sender does not know
+		// this device, it is told.
+		s.counters.add("not for this device: " + cause(err))
+		if _, err := s.session.Learn(core, t.now, from, data); err != nil {
+			return nil, false, err
+		}
+		if errors.Is(err, session.ErrNotForUs) {
+			return nil, false, s.introduce(t, from)
+		}
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	if opened.SecretNew || len(opened.NewInstallations) > 0 {
+		t.resubscribe = true
+	}
+	return opened.Payload, opened.Public, nil
+}
+
+// reliable takes MVDS off: acknowledgements become delivery states, messages go
+// on. Everything that was received is acknowledged with the next payload.
+func (s *Stack) reliable(t *step, from key.Public, data []byte, public bool) ([][]byte, error) {
+	p, err := mvds.Decode(data)
+	if public || errors.Is(err, mvds.ErrNotPayload) {
+		return [][]byte{data}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	received, err := s.mvds.Receive(t.Core("mvds"), t.now, s.rand, from, p)
+	if err != nil {
+		return nil, err
+	}
+	t.flush = true
+	for _, id := range received.Acked {
+		if err := s.acknowledged(t, id, from); err != nil {
+			return nil, err
+		}
+	}
+	bodies := make([][]byte, 0, len(received.Messages))
+	for _, m := range received.Messages {
+		bodies = append(bodies, m.Body)
+	}
+	return bodies, nil
+}
+
+// acknowledged moves a message of ours to delivered.
+func (s *Stack) acknowledged(t *step, id mvds.MessageID, by key.Public) error {
+	ref, ok, err := t.Ref(id)
+	if err != nil || !ok {
+		return err
+	}
+	if err := t.DeleteRef(id); err != nil {
+		return err
+	}
+	return s.setState(t, message.ID(ref.ApplicationId), StateChange{State: chat.Delivered, By: &by})
+}
+
+// incoming is an application message with where it came from.
+type incoming struct {
+	*message.Message
+	envelope Envelope
+	// at is the Waku timestamp cut to seconds, the reference of clock rules.
+	at time.Time
+}
+
+// deliver hands one application message to the handler of its type, once.
+func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error {
+	m, err := message.Open(raw, from)
+	if err != nil {
+		return err
+	}
+	sender, err := t.Contact(m.Author)
+	if err != nil {
+		return err
+	}
+	if sender.Blocked {
+		return errBlocked
+	}
+	fresh, err := t.MarkDelivered(m.ID, t.now)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		return errKnown
+	}
+	handle := s.handler(m.Type)
+	if s.onDecoded != nil {
+		s.onDecoded(Decoded{Message: m, Envelope: e, Handled: handle != nil})
+	}
+	if handle == nil {
+		s.counters.add("not handled: " + message.Name(m.Type))
+		return nil
+	}
+	// Whoever is written to could pass the signed message on, as if it had been
+	// written to us. What is handled here is sent by its author alone.
+	if m.Author != from {
+		return errPassedOn
+	}
+	at := time.Unix(0, e.Message.GetTimestamp()).Truncate(time.Second)
+	return handle(t, incoming{m, e, at})
+}
+
+// judge decides what a failed frame means. Only an error of the database is
+// returned.
+func (s *Stack) judge(t *step, e Envelope, from key.Public, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrIO):
+		return err
+	}
+	s.counters.add("frame: " + cause(err))
+	s.log.Debug("frame dropped", "from", from, "envelope", e.Hash, "cause", err)
+	// Strangers can send rubbish without end; only acquaintances are news.
+	known, findErr := t.Contact(from)
+	if findErr != nil || known.State() == contact.None {
+		return findErr
+	}
+	return t.event(EventUndecryptable, Undecryptable{From: from, Hash: e.Hash.String(), Cause: err.Error()})
+}
+
+// cause is the innermost error's text: a bounded set, good for counting.
+func cause(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return fmt.Sprint(err)
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,215 @@
+package stack
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/internal/fault"
+	wakumessage "github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/topic"
+)
+
+// Network is where an account lives: the cluster, which shard carries which
+// functional scope, and the first peers to dial. It is data; presets are
+// values of it and operators write their own as JSON.
+type Network struct {
+	Name    string `json:"name"`
+	Cluster uint16 `json:"cluster"`
+	Shards  Shards `json:"shards"`
+	// MaxFrame is the largest GossipSub frame in bytes that the network's
+	// relays take, and so the largest message that is read. Zero is the 150 kB
+	// of 64/WAKU2-NETWORK, which is also what is published at most.
+	MaxFrame int `json:"max_frame,omitempty"`
+	// Bootstrap are multiaddrs with /p2p/…, ENRs or enrtree:// addresses.
+	Bootstrap []string `json:"bootstrap,omitempty"`
+	// Stores are multiaddrs of store nodes.
+	Stores []string `json:"stores,omitempty"`
+}
+
+// Shards maps functional scopes (Status Protocol Stack, Pubsub topics and
+// sharding) to shard indices. A list is published to in full; its first entry
+// is where most traffic is.
+type Shards struct {
+	GlobalControl    []uint16 `json:"global_control"`
+	GlobalContent    []uint16 `json:"global_content"`
+	CommunityControl []uint16 `json:"community_control"`
+	// CommunityRequest is community control addressed to a control node.
+	CommunityRequest []uint16 `json:"community_request"`
+	CommunityContent []uint16 `json:"community_content"`
+	// Local is for self-addressed messages: published by lightpush and
+	// fetched by store query, never subscribed to for their sake.
+	Local []uint16 `json:"local"`
+	// Large is for large messages, empty when they have no shard of their own.
+	Large []uint16 `json:"large,omitempty"`
+	// Listen are the shards that are read for global scopes besides those
+	// published to, because other clients publish there.
+	Listen []uint16 `json:"listen,omitempty"`
+}
+
+// deployed is how today's clients use the shards: everything on 32, requests
+// to a community also on 64 where older ones listen.
+func deployed() Shards {
+	return Shards{
+		GlobalControl:    []uint16{32},
+		GlobalContent:    []uint16{32},
+		CommunityControl: []uint16{32},
+		CommunityRequest: []uint16{32, 64},
+		CommunityContent: []uint16{32},
+		Local:            []uint16{32},
+		Listen:           []uint16{32, 64, 128, 256},
+	}
+}
+
+// specified is how the Status Protocol Stack asks for it: a shard for every
+// scope, the local one exclusive.
+func specified() Shards {
+	return Shards{
+		GlobalControl:    []uint16{896},
+		GlobalContent:    []uint16{768},
+		CommunityControl: []uint16{128},
+		CommunityRequest: []uint16{128},
+		CommunityContent: []uint16{256},
+		Local:            []uint16{960},
+		Large:            []uint16{992},
+	}
+}
+
+// The names of the presets.
+const (
+	NetworkProd    = "status.prod"
+	NetworkStaging = "status.staging"
+	NetworkLocal   = "local"
+)
+
+const (
+	// statusCluster is the cluster of all Status networks.
+	statusCluster = 16
+	// statusMaxFrame is what clients and fleets of the Status networks take:
+	// deployed clients send images and community descriptions whole up to
+	// three quarters of it.
+	statusMaxFrame = 1 << 20
+)
+
+// presets are the networks known by name.
+func presets() []Network {
+	return []Network{
+		{Name: NetworkProd, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, Bootstrap: []string{
+			"enrtree://AMOJVZX4V6EXP7NTJPMAYJYST2QP6AJXYW76IU6VGJS7UVSNDYZG4@boot.prod.status.nodes.status.im",
+		}},
+		{Name: NetworkStaging, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, Bootstrap: []string{
+			"enrtree://AI4W5N5IFEUIHF5LESUAOSMV6TKWF2MB6GU2YK7PU4TYUGUNOCEPW@boot.staging.status.nodes.status.im",
+		}},
+		{Name: NetworkLocal, Cluster: statusCluster, Shards: specified()},
+	}
+}
+
+// LoadNetwork returns a preset by its name, or reads a Network from the JSON
+// file of that name.
+func LoadNetwork(name string) (Network, error) {
+	for _, n := range presets() {
+		if n.Name == name {
+			return n, nil
+		}
+	}
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return Network{}, fault.New(fault.Usage, "no network is called %q, and it is not a file", name).
+			WithHint("use %s, %s, %s or the path of a network file", NetworkProd, NetworkStaging, NetworkLocal)
+	}
+	var n Network
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return Network{}, fault.Wrap(fault.Usage, "reading the network file "+name, err)
+	}
+	return n, fault.Wrap(fault.Usage, "network file "+name, n.Validate())
+}
+
+// shardsPerCluster is the number of shard indices of a cluster
+// (WAKU2-RELAY-STATIC-SHARD-ALLOC).
+const shardsPerCluster = 1024
+
+// Validate checks that every scope has a shard, that every shard exists, and
+// that the relays take what is published.
+func (n Network) Validate() error {
+	s := n.Shards
+	for name, list := range map[string][]uint16{
+		"global_control": s.GlobalControl, "global_content": s.GlobalContent,
+		"community_control": s.CommunityControl, "community_request": s.CommunityRequest, "community_content": s.CommunityContent, "local": s.Local,
+	} {
+		if len(list) == 0 {
+			return fmt.Errorf("shards: %s names no shard", name)
+		}
+	}
+	for _, i := range slices.Concat(s.GlobalControl, s.GlobalContent, s.CommunityControl, s.CommunityRequest, s.CommunityContent, s.Local, s.Large, s.Listen) {
+		if i >= shardsPerCluster {
+			return fmt.Errorf("shards: %d does not exist, the last one is %d", i, shardsPerCluster-1)
+		}
+	}
+	if n.MaxFrame != 0 && (n.MaxFrame < wakumessage.MaxRPCSize || n.MaxFrame > wakumessage.MaxSize) {
+		return fmt.Errorf("max_frame: %d bytes, not between %d and %d", n.MaxFrame, wakumessage.MaxRPCSize, wakumessage.MaxSize)
+	}
+	return nil
+}
+
+// PublishTopics returns the pubsub topics that a message of a rule is published
+// to.
+func (n Network) PublishTopics(r message.Rule) []string {
+	switch r.Shard {
+	case message.ShardCommunityControl:
+		return n.topics(n.Shards.CommunityControl)
+	case message.ShardCommunityRequest:
+		return n.topics(n.Shards.CommunityRequest)
+	case message.ShardCommunityContent:
+		return n.topics(n.Shards.CommunityContent)
+	case message.ShardLocal:
+		return n.topics(n.Shards.Local)
+	}
+	if r.Scope == message.GlobalContent {
+		return n.topics(n.Shards.GlobalContent)
+	}
+	return n.topics(n.Shards.GlobalControl)
+}
+
+// GlobalPublishTopics returns the pubsub topics on which messages of global
+// scope are published here.
+func (n Network) GlobalPublishTopics() []string {
+	return n.topics(slices.Concat(n.Shards.GlobalControl, n.Shards.GlobalContent))
+}
+
+// GlobalTopics returns the pubsub topics on which messages of global scope may
+// arrive. Shards of the local scope and for large messages are left out unless
+// global traffic shares them.
+func (n Network) GlobalTopics() []string { return n.topics(n.GlobalShards()) }
+
+// GlobalShards returns the shards of GlobalTopics: those that a full client
+// relays, ascending.
+func (n Network) GlobalShards() []uint16 {
+	all := slices.Concat(n.Shards.GlobalControl, n.Shards.GlobalContent, n.Shards.Listen)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// LocalTopics returns the pubsub topics of self-addressed messages, which are
+// queried and never subscribed to.
+func (n Network) LocalTopics() []string { return n.topics(n.Shards.Local) }
+
+// AllShards returns every shard of the network, which its service nodes relay
+// and store, ascending.
+func (n Network) AllShards() []uint16 {
+	s := n.Shards
+	all := slices.Concat(s.GlobalControl, s.GlobalContent, s.CommunityControl, s.CommunityRequest, s.CommunityContent, s.Local, s.Large, s.Listen)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (n Network) topics(shards []uint16) []string {
+	var all []string
+	for _, i := range shards {
+		if t := topic.Pubsub(n.Cluster, i); !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+	}
+	return all
+}

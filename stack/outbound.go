@@ -1,0 +1,254 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/message"
+	apppb "github.com/parley-im/parley/pb/app"
+	storagepb "github.com/parley-im/parley/pb/storage"
+	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/storage"
+	wakumessage "github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/payload"
+	"github.com/parley-im/parley/waku/segment"
+	"github.com/parley-im/parley/waku/topic"
+)
+
+// outgoing is an application message on its way out.
+type outgoing struct {
+	kind message.ChatKind
+	typ  message.Type
+	body proto.Message
+	// to is the other party of a pairwise message; zero for public ones.
+	to key.Public
+}
+
+// send is the road out, as far as one message goes alone:
+//
+//	table → sign → reliability → carry
+//
+// Everything happens in the caller's transaction. A message of the MVDS class
+// stops at the reliability layer, whose payloads flush takes onward.
+func (s *Stack) send(t *step, m outgoing) (message.ID, error) {
+	rule, ok := message.RuleFor(m.typ, m.kind)
+	if !ok {
+		return message.ID{}, fmt.Errorf("no rule for %s", message.Name(m.typ))
+	}
+	body, err := message.Encode(m.body)
+	if err != nil {
+		return message.ID{}, err
+	}
+	raw, id, err := message.Wrap(m.typ, body, s.identity)
+	if err != nil {
+		return message.ID{}, err
+	}
+	if rule.Reliability == message.MVDS {
+		return id, s.sync(t, m, id, raw)
+	}
+	return id, s.carry(t, frame{
+		rule:      rule,
+		to:        m.to,
+		data:      raw,
+		refs:      []message.ID{id},
+		ephemeral: rule.IsEphemeral(body),
+	})
+}
+
+// sync hands a signed message to the reliability layer.
+func (s *Stack) sync(t *step, m outgoing, id message.ID, raw []byte) error {
+	ref, err := s.mvds.Append(t.Core("mvds"), t.now, mvds.Message{
+		Group:     mvds.OneToOneGroup(s.identity.Public(), m.to),
+		Timestamp: t.now.Unix(),
+		Body:      raw,
+	}, m.to)
+	if err != nil {
+		return err
+	}
+	t.flush = true
+	return t.PutRef(ref, &storagepb.MessageRef{ApplicationId: id[:], Type: uint32(m.typ)})
+}
+
+// flushBatch is how many peers one flush writes to.
+const flushBatch = 64
+
+// flush takes what the reliability layer has due onto the road: at most one
+// payload per peer and epoch.
+func (s *Stack) flush(t *step) error {
+	due, err := s.mvds.Due(t.Core("mvds"), t.now, s.rand, flushBatch)
+	if err != nil {
+		return err
+	}
+	for _, out := range due {
+		f := frame{to: out.Peer, data: out.Payload.Encode()}
+		if f.rule, f.refs, err = s.refs(t, out); err != nil {
+			return err
+		}
+		// One peer that cannot be written to must not hold up the others; what
+		// was due to it is due again later.
+		err := t.try(func(t *step) error { return s.carry(t, f) })
+		if errors.Is(err, storage.ErrIO) {
+			return err
+		}
+		if err != nil {
+			s.log.Warn("cannot write to a peer", "peer", out.Peer, "cause", err)
+		}
+	}
+	return nil
+}
+
+// refs finds the application messages in an MVDS payload and the rule it
+// travels by: that of the last content message in it, else that of control.
+// What goes to ourselves is local, acknowledgements too.
+func (s *Stack) refs(t *step, out mvds.Outgoing) (rule message.Rule, refs []message.ID, err error) {
+	rule, _ = message.RuleFor(apppb.ApplicationMetadataMessage_CONTACT_UPDATE, message.NoChat)
+	local := out.Peer == s.identity.Public()
+	if local {
+		rule, _ = message.RuleFor(apppb.ApplicationMetadataMessage_SYNC_SETTING, message.NoChat)
+	}
+	for _, id := range out.Messages {
+		r, ok, err := t.Ref(id)
+		if err != nil {
+			return rule, nil, err
+		}
+		if !ok {
+			continue
+		}
+		refs = append(refs, message.ID(r.ApplicationId))
+		if own, ok := message.RuleFor(message.Type(r.Type), message.OneToOne); ok && own.Scope == message.GlobalContent && !local {
+			rule = own
+		}
+	}
+	return rule, refs, nil
+}
+
+// frame is what the lower half of the road carries: a signed message or a
+// reliability payload.
+type frame struct {
+	rule      message.Rule
+	to        key.Public
+	data      []byte
+	refs      []message.ID
+	ephemeral bool
+}
+
+// carry is the lower half of the road out:
+//
+//	encrypt → segment → seal (payload version 1) → WakuMessage → outbox
+//
+// The outbox publishes by relay or lightpush after the commit.
+func (s *Stack) carry(t *step, f frame) error {
+	encrypted, route, err := s.encrypt(t, f)
+	if err != nil {
+		return err
+	}
+	return s.ship(t, f, encrypted, route)
+}
+
+// ship is carry below the encryption layer.
+func (s *Stack) ship(t *step, f frame, encrypted []byte, r route) error {
+	segments, err := segment.Split(encrypted, s.segmentSize)
+	if err != nil {
+		return err
+	}
+	for _, part := range segments {
+		sealed, err := s.seal(part, r)
+		if err != nil {
+			return err
+		}
+		wm := wakumessage.New(sealed, r.contentTopic, t.now, f.ephemeral)
+		for _, pubsub := range s.network.PublishTopics(f.rule) {
+			if err := s.post(t, f, pubsub, wm); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// post puts a Waku message into the outbox.
+func (s *Stack) post(t *step, f frame, pubsub string, wm *wakupb.WakuMessage) error {
+	raw, err := wakumessage.Marshal(wm)
+	if err != nil {
+		return err
+	}
+	// Our own message comes back to us; it is no news.
+	if _, err := t.MarkSeen(wakumessage.HashOf(pubsub, wm), t.now); err != nil {
+		return err
+	}
+	record := &storagepb.OutboxRecord{
+		PubsubTopic: pubsub,
+		WakuMessage: raw,
+		Lightpush:   f.rule.Scope == message.Local,
+		Once:        f.ephemeral,
+	}
+	for _, id := range f.refs {
+		record.Refs = append(record.Refs, id[:])
+	}
+	t.outbox = true
+	return t.PutOutbox(record)
+}
+
+// route is where a frame goes and how the Waku payload is encrypted: with a
+// key, or to somebody.
+type route struct {
+	contentTopic string
+	symmetric    bool
+	key          [32]byte
+	to           key.Public
+}
+
+// named is the route of a content topic whose key derives from its name.
+func (s *Stack) named(name string) route {
+	return route{contentTopic: topic.Content(name), symmetric: true, key: s.keys.Key(name)}
+}
+
+// partition is the route to somebody with whom no secret is agreed.
+func (s *Stack) partition(to key.Public) route {
+	return route{contentTopic: topic.Content(topic.PartitionedName(to)), to: to}
+}
+
+// encrypt is the encryption layer's part: what the table says for the message,
+// and the topic that follows from it.
+func (s *Stack) encrypt(t *step, f frame) ([]byte, route, error) {
+	core := t.Core("session")
+	switch f.rule.Encryption {
+	case message.Pairwise:
+		sealed, err := s.session.Seal(core, t.now, s.rand, f.to, f.data)
+		if err != nil {
+			return nil, route{}, err
+		}
+		if sealed.Agreed {
+			return sealed.Bytes, s.named(topic.NegotiatedName(sealed.Secret)), nil
+		}
+		// The answer may come on the negotiated topic.
+		t.resubscribe = t.resubscribe || sealed.SecretNew
+		return sealed.Bytes, s.partition(f.to), nil
+	case message.DH:
+		sealed, err := s.session.SealDH(core, t.now, s.rand, f.to, f.data)
+		return sealed, s.partition(f.to), err
+	case message.Public:
+		sealed, err := s.session.SealPublic(core, t.now, s.rand, f.data)
+		return sealed, s.named(topic.ContactCodeName(s.identity.Public())), err
+	case message.Raw:
+		switch f.rule.Topic {
+		case message.TopicPersonal:
+			return f.data, route{contentTopic: topic.Content(topic.PersonalName(f.to)), to: f.to}, nil
+		case message.TopicPairwise:
+			return f.data, s.partition(f.to), nil
+		}
+	}
+	return nil, route{}, fmt.Errorf("%s: no road for encryption form %d", message.Name(f.rule.Type), f.rule.Encryption)
+}
+
+// seal puts one segment into a signed and encrypted Waku payload.
+func (s *Stack) seal(data []byte, r route) ([]byte, error) {
+	if r.symmetric {
+		return payload.SealSymmetric(data, r.key, s.identity, s.rand)
+	}
+	return payload.SealAsymmetric(data, r.to, s.identity, s.rand)
+}

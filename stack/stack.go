@@ -1,0 +1,354 @@
+// Package stack is where the layers meet: the road of a message from the
+// application to the wire (outbound.go) and back (inbound.go), the outbox
+// between the database and the network, and the schedule that keeps both
+// going. It is the only package that knows all layers.
+//
+// Every step on either road is one database transaction. What leaves the
+// process (envelopes, acknowledgements, notifications) leaves after the
+// commit, from what was committed.
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/encryption/session"
+	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/storage"
+	wakumessage "github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/segment"
+	"github.com/parley-im/parley/waku/topic"
+)
+
+// Config is what a Stack needs. Identity, InstallationID, Network and DB are
+// required.
+type Config struct {
+	// Identity is the account's chat key.
+	Identity key.Private
+	// InstallationID names this device, a UUID.
+	InstallationID string
+	Network        Network
+	DB             *storage.DB
+	// Keys memoises the symmetric keys of topics; nil makes a new memo.
+	Keys *topic.Keys
+	// Profile is what others are told about us.
+	Profile contact.Profile
+	// Rand is the source of randomness; nil is crypto/rand.
+	Rand io.Reader
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Log takes the log; nil drops it.
+	Log *slog.Logger
+	// OnDecoded, when set, sees every application message that was decoded,
+	// once, before it is handled and whether or not its type is handled.
+	OnDecoded func(Decoded)
+	// OnTraffic, when set, sees every envelope that was published or received.
+	OnTraffic func(Traffic)
+	// OnProgress, when set, sees the progress of fetching missed messages.
+	OnProgress func(Progress)
+}
+
+// Decoded is an application message as it came out of the layers.
+type Decoded struct {
+	*message.Message
+	// Envelope is the Waku message it came in.
+	Envelope Envelope
+	Handled  bool
+}
+
+// Traffic is an envelope on the wire.
+type Traffic struct {
+	// Out: published by us, to Peers peers; else received.
+	Out   bool
+	Peers int
+	Envelope
+	// Bytes is the length of the encoded WakuMessage.
+	Bytes int
+}
+
+// traffic tells OnTraffic of an envelope.
+func (s *Stack) traffic(e Envelope, out bool, peers int) {
+	if s.onTraffic != nil {
+		s.onTraffic(Traffic{Out: out, Peers: peers, Envelope: e, Bytes: proto.Size(e.Message)})
+	}
+}
+
+// Stack is one account on one network. Its methods are safe for concurrent
+// use; Run does the work that needs the network.
+type Stack struct {
+	identity key.Private
+	network  Network
+	db       *storage.DB
+	keys     *topic.Keys
+	profile  contact.Profile
+	rand     io.Reader
+	now      func() time.Time
+	log      *slog.Logger
+
+	session     *session.Protocol
+	mvds        *mvds.Sync
+	segments    segment.Assembler
+	segmentSize int
+
+	onDecoded  func(Decoded)
+	onProgress func(Progress)
+	onTraffic  func(Traffic)
+
+	// filters are what unseal tries, by content topic.
+	filters  atomic.Pointer[map[string][]filter]
+	counters counters
+
+	eventsChanged broadcast
+	// wake tells Run's parts that there is work.
+	wakeSchedule, wakeOutbox, wakeSubscribe chan struct{}
+
+	progressMu sync.Mutex
+	progress   Progress
+}
+
+// bundleRefresh is how old the signature of our own bundle may become. Deployed
+// clients sign at every send; a receiver of ours can skip verifying a bundle it
+// has seen, and two signatures a message less are made.
+const bundleRefresh = 10 * time.Minute
+
+// payloadMost is the length of a reliability payload. For one device it fits one
+// Waku message with room for headers and bundle; for several it is segmented.
+const payloadMost = 128 << 10
+
+// New makes a stack and loads what it listens to; it does no I/O beside the
+// database.
+func New(c Config) (*Stack, error) {
+	if c.Identity.IsZero() || c.InstallationID == "" || c.DB == nil {
+		return nil, errors.New("stack: identity, installation id and database are required")
+	}
+	if err := c.Network.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Stack{
+		identity: c.Identity,
+		network:  c.Network,
+		db:       c.DB,
+		keys:     c.Keys,
+		profile:  c.Profile,
+		rand:     c.Rand,
+		now:      c.Now,
+		log:      c.Log,
+		session:  &session.Protocol{Identity: c.Identity, InstallationID: c.InstallationID, BundleRefresh: bundleRefresh},
+		mvds:     mvds.New(c.Identity.Public()),
+
+		segmentSize:   segment.SizeFor(topic.Content(""), wakumessage.MaxPublishSize),
+		onDecoded:     c.OnDecoded,
+		onProgress:    c.OnProgress,
+		onTraffic:     c.OnTraffic,
+		wakeSchedule:  make(chan struct{}, 1),
+		wakeOutbox:    make(chan struct{}, 1),
+		wakeSubscribe: make(chan struct{}, 1),
+	}
+	s.mvds.MaxPayload = payloadMost
+	if s.keys == nil {
+		s.keys = topic.NewKeys(0)
+	}
+	if s.rand == nil {
+		s.rand = rand.Reader
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s, s.loadFilters()
+}
+
+// Network returns the network the stack was made for.
+func (s *Stack) Network() Network { return s.network }
+
+// Self returns the account's public key.
+func (s *Stack) Self() key.Public { return s.identity.Public() }
+
+// step is a transaction with what must happen after its commit.
+type step struct {
+	*storage.Tx
+	stepResult
+}
+
+type stepResult struct {
+	now time.Time
+	// flush: the reliability layer has something to send.
+	flush bool
+	// outbox, events: records were added.
+	outbox, events bool
+	// resubscribe: what is listened to has changed.
+	resubscribe bool
+}
+
+// try runs f in a step inside this one, dropped alone when f fails.
+func (t *step) try(f func(t *step) error) error {
+	return t.Tx.Try(func(tx *storage.Tx) error {
+		inner := &step{tx, t.stepResult}
+		if err := f(inner); err != nil {
+			return err
+		}
+		t.stepResult = inner.stepResult
+		return nil
+	})
+}
+
+// event appends to the durable event stream.
+func (t *step) event(kind string, data any) error {
+	_, err := t.AppendEvent(kind, t.now, data)
+	t.events = true
+	return err
+}
+
+// update runs one step and, after its commit, wakes who waits for it. What the
+// reliability layer has due at once goes out in the same transaction.
+func (s *Stack) update(f func(t *step) error) error {
+	var result stepResult
+	err := s.db.Update(func(tx *storage.Tx) error {
+		t := &step{tx, stepResult{now: s.now()}}
+		if err := f(t); err != nil {
+			return err
+		}
+		if t.flush {
+			if err := s.flush(t); err != nil {
+				return err
+			}
+		}
+		result = t.stepResult
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if result.resubscribe {
+		if err := s.loadFilters(); err != nil {
+			return err
+		}
+		wake(s.wakeSubscribe)
+	}
+	if result.flush {
+		wake(s.wakeSchedule)
+	}
+	if result.outbox {
+		wake(s.wakeOutbox)
+	}
+	if result.events {
+		s.eventsChanged.notify()
+	}
+	return nil
+}
+
+// wake sends without blocking: one pending signal is enough.
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// Run connects the stack to a transport until ctx ends, which is no error. Any
+// other return is a failure of the database.
+func (s *Stack) Run(ctx context.Context, transport Transport) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	for _, part := range []func(context.Context, Transport) error{
+		s.receive, s.publish, s.schedule, s.listen,
+	} {
+		group.Go(func() {
+			if err := part(ctx, transport); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// receive takes live envelopes up the inbound road, one after the other.
+func (s *Stack) receive(ctx context.Context, transport Transport) error {
+	envelopes := transport.Envelopes()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-envelopes:
+			if !ok {
+				envelopes = nil // the transport is closed
+				continue
+			}
+			if err := s.Receive(e); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// schedule runs what is due by time: reliability payloads, the contact code,
+// purges.
+func (s *Stack) schedule(ctx context.Context, _ Transport) error {
+	// The contact code goes out at every start: peers may have forgotten.
+	if err := s.update(s.publishContactCode); err != nil {
+		return err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wakeSchedule:
+		case <-timer.C:
+		}
+		next, err := s.tick()
+		if err != nil {
+			return err
+		}
+		timer.Reset(next.Sub(s.now()))
+	}
+}
+
+// tick does what is due now and returns when to come again.
+func (s *Stack) tick() (next time.Time, err error) {
+	err = s.update(func(t *step) error {
+		t.flush = false
+		if err := s.flush(t); err != nil {
+			return err
+		}
+		if err := s.expire(t); err != nil {
+			return err
+		}
+		if err := s.advertise(t); err != nil {
+			return err
+		}
+		if err := s.purge(t); err != nil {
+			return err
+		}
+		next = t.now.Add(tickInterval)
+		due, ok, err := s.mvds.Next(t.Core("mvds"), t.now)
+		if ok && due.Before(next) {
+			next = due
+		}
+		return err
+	})
+	return next, err
+}
+
+// tickInterval is the longest time between two looks at the schedule (5/SECURE-
+// TRANSPORT checks the contact code about as often).
+const tickInterval = 2 * time.Minute

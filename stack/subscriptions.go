@@ -1,0 +1,211 @@
+package stack
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/storage"
+	"github.com/parley-im/parley/waku/topic"
+)
+
+// filter is a content topic that is listened to and the key that opens what
+// arrives there: our private key, or the symmetric key of its name.
+type filter struct {
+	contentTopic string
+	symmetric    [32]byte
+	private      key.Private
+	// live: subscribed to on the shards of global scope.
+	live bool
+	// local: queried on the shards of self-addressed messages, which nobody
+	// subscribes to.
+	local bool
+}
+
+// loadFilters computes from the database what this account listens to
+// (10/WAKU-USAGE, 54/WAKU2-X3DH-SESSIONS):
+// its partition of the discovery topics, the negotiated topic of every peer,
+// its own contact code and those of its contacts; and, by query only, its
+// personal topic.
+func (s *Stack) loadFilters() error {
+	self := s.identity.Public()
+	filters := []filter{
+		{contentTopic: topic.Content(topic.PartitionedName(self)), private: s.identity, live: true, local: true},
+		{contentTopic: topic.Content(topic.PersonalName(self)), private: s.identity, local: true},
+		s.namedFilter(topic.ContactCodeName(self)),
+	}
+	err := s.db.View(func(tx *storage.Tx) error {
+		secrets, err := s.session.Secrets(tx.Core("session"))
+		if err != nil {
+			return err
+		}
+		for _, n := range secrets {
+			f := s.namedFilter(topic.NegotiatedName(n.Secret))
+			f.local = n.Peer == self
+			filters = append(filters, f)
+		}
+		contacts, err := tx.Contacts()
+		if err != nil {
+			return err
+		}
+		for _, c := range contacts {
+			if c.State() != contact.None && !c.Blocked {
+				filters = append(filters, s.namedFilter(topic.ContactCodeName(c.Key)))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	byTopic := make(map[string][]filter, len(filters))
+	for _, f := range filters {
+		byTopic[f.contentTopic] = append(byTopic[f.contentTopic], f)
+	}
+	s.filters.Store(&byTopic)
+	return nil
+}
+
+func (s *Stack) namedFilter(name string) filter {
+	return filter{contentTopic: topic.Content(name), symmetric: s.keys.Key(name), live: true}
+}
+
+// wanted is what to subscribe to: content topics by pubsub topic.
+func (s *Stack) wanted() map[string][]string {
+	topics := s.contentTopics(func(f filter) bool { return f.live })
+	want := make(map[string][]string)
+	for _, pubsub := range s.network.GlobalTopics() {
+		want[pubsub] = topics
+	}
+	return want
+}
+
+// contentTopics returns the topics of which some filter passes, sorted.
+func (s *Stack) contentTopics(pass func(filter) bool) []string {
+	var topics []string
+	for name, filters := range *s.filters.Load() {
+		if slices.ContainsFunc(filters, pass) {
+			topics = append(topics, name)
+		}
+	}
+	slices.Sort(topics)
+	return topics
+}
+
+const (
+	// heartbeat is how often the database learns until when we listened.
+	heartbeat = time.Minute
+	// localInterval is how often self-addressed messages are queried.
+	localInterval = 10 * time.Minute
+)
+
+// listen keeps the transport subscribed to what is wanted and fetches what was
+// missed: at the start, for topics new to us, and after each gap.
+func (s *Stack) listen(ctx context.Context, transport Transport) error {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	l := listener{Stack: s, transport: transport}
+	gaps := transport.Gaps()
+	err := l.resubscribe(ctx)
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wakeSubscribe:
+			err = l.resubscribe(ctx)
+		case since, ok := <-gaps:
+			if !ok {
+				gaps = nil // the transport is closed
+				continue
+			}
+			err = l.fillGap(ctx, since)
+		case <-beat.C:
+			err = l.beat(ctx)
+		}
+	}
+	return err
+}
+
+// listener is what listen knows of the running connection.
+type listener struct {
+	*Stack
+	transport Transport
+	// deaf: the transport refused the last subscription.
+	deaf bool
+	// complete: nothing is known to be missing.
+	complete bool
+	// fetched is when the last fetch was complete.
+	fetched time.Time
+}
+
+// resubscribe tells the transport what is wanted and then fetches the history
+// of every topic up to now, in this order, so that nothing falls in between.
+func (l *listener) resubscribe(ctx context.Context) error {
+	want := l.wanted()
+	err := l.transport.Subscribe(ctx, want)
+	if l.deaf = err != nil; l.deaf && ctx.Err() == nil {
+		l.log.Warn("cannot subscribe", "cause", err)
+	}
+	if err := l.forget(want); err != nil {
+		return err
+	}
+	return l.catchUp(ctx)
+}
+
+// forget drops the marks of topics that are fetched no longer, also since
+// before the start: should they be wanted again, their history has a hole.
+func (l *listener) forget(want map[string][]string) error {
+	keep := make(map[string]bool)
+	for pubsub, topics := range want {
+		for _, name := range topics {
+			keep[markName(pubsub, name)] = true
+		}
+	}
+	for _, pubsub := range l.network.LocalTopics() {
+		for _, name := range l.contentTopics(func(f filter) bool { return f.local }) {
+			keep[markName(pubsub, name)] = true
+		}
+	}
+	return l.update(func(t *step) error {
+		marks, err := t.Marks(historyMarks)
+		if err != nil {
+			return err
+		}
+		for _, name := range marks {
+			if keep[name] {
+				continue
+			}
+			if err := t.DeleteMark(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// beat notes that we are listening now, if we are and nothing is missing, and
+// fetches what is only queried.
+func (l *listener) beat(ctx context.Context) error {
+	if l.deaf {
+		return l.resubscribe(ctx)
+	}
+	query := func(context.Context) error { return nil }
+	switch {
+	case !l.complete:
+		query = l.catchUp
+	case l.now().Sub(l.fetched) >= localInterval:
+		query = l.queryLocal
+	}
+	if err := query(ctx); err != nil {
+		return err
+	}
+	// While nothing reaches us something may be missed, and it is no more
+	// certain once something does.
+	l.complete = l.complete && l.transport.Listening()
+	if !l.complete {
+		return nil
+	}
+	return l.update(func(t *step) error { return t.SetMark(onlineMark, t.now) })
+}
