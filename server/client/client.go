@@ -1,0 +1,275 @@
+// Package client calls the API of a running daemon from Go: the same calls as
+// package parley has, over HTTP, with the same types and the same kinds of
+// faults.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/fault"
+)
+
+// Config says which daemon to call.
+type Config struct {
+	// DataDir is the daemon's data directory: address and token are found
+	// there.
+	DataDir string
+	// URL replaces the address of the data directory.
+	URL string
+	// Token replaces the token of the data directory.
+	Token string
+	// OnRetry sees why a followed event stream has to be resumed; may be nil.
+	OnRetry func(error)
+}
+
+// Client calls a daemon. It is safe for concurrent use.
+type Client struct {
+	config Config
+	http   *http.Client
+}
+
+// callTimeout bounds every call but the event stream.
+const callTimeout = time.Minute
+
+// maxAnswer bounds the body of an answer, in bytes.
+const maxAnswer = 256 << 20
+
+// New makes a client; nothing is called or looked up yet.
+func New(c Config) *Client {
+	transport := &http.Transport{
+		Proxy:                 nil, // what a daemon says is nobody else's business
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		ResponseHeaderTimeout: callTimeout,
+		IdleConnTimeout:       time.Minute,
+	}
+	return &Client{config: c, http: &http.Client{
+		Transport: transport,
+		// A daemon redirects nobody; the token goes nowhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// hintRun is what to do when there is no daemon.
+const hintRun = "start the daemon with `parley run`"
+
+// target is where the daemon is now, and what it asks for.
+type target struct {
+	url, token, account string
+}
+
+func (c *Client) target() (t target, err error) {
+	t.url, t.token = c.config.URL, c.config.Token
+	if t.url == "" {
+		d, err := FindDaemon(c.config.DataDir)
+		if err != nil {
+			return t, err
+		}
+		t.url, t.account = d.API, d.Account
+	}
+	t.url = strings.TrimRight(t.url, "/")
+	if u, err := url.Parse(t.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return t, fault.New(fault.Usage, "%q is not the URL of an API", t.url).WithHint("it looks like http://127.0.0.1:8645")
+	}
+	if t.token == "" {
+		t.token, err = ReadToken(c.config.DataDir)
+	}
+	return t, err
+}
+
+// open sends a request; the caller closes the body of the answer, which is a
+// successful one.
+func (c *Client) open(ctx context.Context, t target, method, path string, query url.Values, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(raw)
+	}
+	address := t.url + "/api/v1" + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, method, address, content)
+	if err != nil {
+		return nil, fault.Wrap(fault.Usage, "calling the daemon", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+t.token)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, unreachable(t.url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		return nil, refusal(t.url, response)
+	}
+	return response, nil
+}
+
+// unreachable says why no answer came.
+func unreachable(address string, err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err // without the method and the whole URL
+	}
+	var timeout interface{ Timeout() bool }
+	var network *net.OpError
+	if dialling := errors.As(err, &network) && network.Op == "dial"; !dialling && errors.As(err, &timeout) && timeout.Timeout() {
+		return fault.New(fault.Timeout, "the daemon at %s does not answer: %w", address, err).
+			WithHint("see `parley doctor`")
+	}
+	if errors.Is(err, context.Canceled) {
+		return fault.Wrap(fault.Internal, "calling the daemon", err)
+	}
+	return fault.New(fault.Unreachable, "no daemon answers at %s: %w", address, err).WithHint(hintRun)
+}
+
+// refusal turns the body of a failed call back into a fault.
+func refusal(address string, response *http.Response) error {
+	var body struct {
+		Kind    fault.Kind `json:"kind"`
+		Message string     `json:"message"`
+		Hint    string     `json:"hint"`
+	}
+	raw, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err == nil {
+		err = json.Unmarshal(raw, &body)
+	}
+	if err != nil || body.Kind == "" {
+		return fault.New(fault.Unreachable, "what answers at %s is not a Parley daemon (HTTP status %d)", address, response.StatusCode).
+			WithHint("give the daemon's URL with --api, or " + hintRun)
+	}
+	f := &fault.Error{Kind: body.Kind, Err: errors.New(body.Message), Hint: body.Hint}
+	if response.StatusCode == http.StatusUnauthorized {
+		f.Hint = "the token is in the file " + tokenFile + " of the daemon's data directory: use the same --data-dir"
+	}
+	return f
+}
+
+// call makes a request and reads its answer into result.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, result any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	t, err := c.target()
+	if err != nil {
+		return err
+	}
+	response, err := c.open(ctx, t, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "application/json" {
+		return fault.New(fault.Unreachable, "what answers at %s is not a Parley daemon", t.url).WithHint(hintRun)
+	}
+	raw, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return unreachable(t.url, err)
+	}
+	if err := json.Unmarshal(raw, result); err != nil {
+		return fmt.Errorf("the daemon's answer: %w", err)
+	}
+	return nil
+}
+
+// Status returns the state of the daemon's client and node.
+func (c *Client) Status(ctx context.Context) (s parley.Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "/status", nil, nil, &s)
+}
+
+// Contacts returns everybody the account knows, by name.
+func (c *Client) Contacts(ctx context.Context) (all []parley.Contact, err error) {
+	return all, c.call(ctx, http.MethodGet, "/contacts", nil, nil, &all)
+}
+
+// Contact returns one contact; who is a key in any form, a share URL or a name.
+func (c *Client) Contact(ctx context.Context, who string) (one parley.Contact, err error) {
+	return one, c.call(ctx, http.MethodGet, "/contacts/"+url.PathEscape(who), nil, nil, &one)
+}
+
+// AddContact sends a contact request, or accepts the one that is there.
+func (c *Client) AddContact(ctx context.Context, who, text string) (one parley.Contact, err error) {
+	body := map[string]string{"who": who, "message": text}
+	return one, c.call(ctx, http.MethodPost, "/contacts", nil, body, &one)
+}
+
+// AcceptContact accepts a received request.
+func (c *Client) AcceptContact(ctx context.Context, who string) (parley.Contact, error) {
+	return c.contact(ctx, who, "accept", nil)
+}
+
+// RejectContact declines a received request; the other side is not told.
+func (c *Client) RejectContact(ctx context.Context, who string) (parley.Contact, error) {
+	return c.contact(ctx, who, "reject", nil)
+}
+
+// RemoveContact ends the contact or takes a request back.
+func (c *Client) RemoveContact(ctx context.Context, who string) (parley.Contact, error) {
+	return c.contact(ctx, who, "remove", nil)
+}
+
+// BlockContact drops everything that comes from somebody.
+func (c *Client) BlockContact(ctx context.Context, who string) (parley.Contact, error) {
+	return c.contact(ctx, who, "block", nil)
+}
+
+// UnblockContact takes a block back.
+func (c *Client) UnblockContact(ctx context.Context, who string) (parley.Contact, error) {
+	return c.contact(ctx, who, "unblock", nil)
+}
+
+// RenameContact gives somebody a name of our own; empty takes it back.
+func (c *Client) RenameContact(ctx context.Context, who, nickname string) (parley.Contact, error) {
+	return c.contact(ctx, who, "rename", map[string]string{"nickname": nickname})
+}
+
+func (c *Client) contact(ctx context.Context, who, verb string, body any) (one parley.Contact, err error) {
+	return one, c.call(ctx, http.MethodPost, "/contacts/"+url.PathEscape(who)+"/"+verb, nil, body, &one)
+}
+
+// Send sends a text; when it returns the message is in the daemon's outbox.
+func (c *Client) Send(ctx context.Context, to, text string, options parley.SendOptions) (m parley.Message, err error) {
+	body := map[string]string{"to": to, "text": text}
+	if options.ReplyTo != "" {
+		body["reply_to"] = options.ReplyTo
+	}
+	return m, c.call(ctx, http.MethodPost, "/messages", nil, body, &m)
+}
+
+// Messages returns the newest limit messages (0: all) of a chat, or of all
+// chats when chat is empty, that are newer than since, a clock in milliseconds.
+func (c *Client) Messages(ctx context.Context, chat string, since uint64, limit int) (all []parley.Message, err error) {
+	query := url.Values{}
+	if chat != "" {
+		query.Set("chat", chat)
+	}
+	if since > 0 {
+		query.Set("since", strconv.FormatUint(since, 10))
+	}
+	if limit > 0 {
+		query.Set("limit", strconv.Itoa(limit))
+	}
+	return all, c.call(ctx, http.MethodGet, "/messages", query, nil, &all)
+}
+
+// Message returns one message by its id 0x….
+func (c *Client) Message(ctx context.Context, id string) (m parley.Message, err error) {
+	return m, c.call(ctx, http.MethodGet, "/messages/"+url.PathEscape(id), nil, nil, &m)
+}
