@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/server/client"
+	"github.com/parley-im/parley/stack"
+)
+
+// maxText bounds what is read from standard input as one message, in bytes.
+const maxText = 1 << 20
+
+func (a *app) sendCommand() *cobra.Command {
+	var reply, wait string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "send TO [TEXT]",
+		Short: "Send a message",
+		Long: `Send a message to somebody; without TEXT it is read from standard input.
+
+When the command returns, the message is safe with the daemon, in state pending:
+the daemon sends it, again over restarts, until it is delivered. With --wait the
+command returns when the message has come so far, and fails after --timeout; the
+message goes on by itself all the same.
+
+TO is a key in any form, a share URL, or the name of a contact.`,
+		Example: `  parley send zQ3sh… "Hello"
+  uptime | parley send "Ada Lovelace"
+  parley send zQ3sh… "Are you there?" --wait delivered --timeout 30s`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeContact,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if wait != "" && wait != string(chat.Sent) && wait != string(chat.Delivered) {
+				return fault.New(fault.Usage, "--wait %q is neither sent nor delivered", wait)
+			}
+			text, err := a.text(args[1:])
+			if err != nil {
+				return err
+			}
+			return a.send(cmd.Context(), args[0], text, reply, chat.State(wait), timeout)
+		},
+	}
+	c.Flags().StringVar(&reply, "reply", "", "id of the message this one answers")
+	c.Flags().StringVar(&wait, "wait", "", "wait until the message is sent or delivered")
+	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long --wait waits")
+	c.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]cobra.Completion{"sent", "delivered"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// text is the argument, else standard input without the line break at its end.
+func (a *app) text(args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	if _, ok := a.terminal(); ok {
+		a.say("Write the message; end it with ctrl-d.")
+	}
+	raw, err := io.ReadAll(io.LimitReader(a.in, maxText+1))
+	if err != nil {
+		return "", fault.Wrap(fault.Usage, "reading the message from standard input", err)
+	}
+	if len(raw) > maxText {
+		return "", fault.New(fault.Usage, "the message on standard input has more than %d bytes", maxText)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), nil
+}
+
+func (a *app) send(ctx context.Context, to, text, reply string, wait chat.State, timeout time.Duration) error {
+	if strings.TrimSpace(text) == "" {
+		return fault.New(fault.Usage, "the message is empty")
+	}
+	c := a.client()
+	var since uint64
+	if wait != "" {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		since = s.LastEvent
+	}
+	m, err := c.Send(ctx, to, text, parley.SendOptions{ReplyTo: reply})
+	if err != nil {
+		return err
+	}
+	var waited error
+	if wait != "" {
+		m.State, waited = await(ctx, c, since, m, wait, timeout)
+	}
+	if err := a.print(m, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s %s\n", m.ID, m.State)
+		return err
+	}); err != nil {
+		return err
+	}
+	return waited
+}
+
+// errReached ends the reading of events.
+var errReached = errors.New("reached")
+
+// await follows a message until it has come so far, and returns its state.
+func await(ctx context.Context, c *client.Client, since uint64, m parley.Message, wait chat.State, timeout time.Duration) (chat.State, error) {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	state := m.State
+	err := c.Events(limited, since, true, func(e parley.Event) error {
+		if e.Type != parley.EventMessageState {
+			return nil
+		}
+		var change stack.StateChange
+		if err := json.Unmarshal(e.Data, &change); err != nil {
+			return err
+		}
+		if change.ID != m.ID.String() {
+			return nil
+		}
+		state = change.State
+		switch {
+		case state == chat.Failed:
+			return fault.New(fault.Internal, "the message could not be sent: %s", change.Why)
+		case state == wait, state == chat.Delivered:
+			return errReached
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errReached):
+		return state, nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return state, fault.New(fault.Timeout, "the message is %s, not %s, after %s", state, wait, timeout).
+			WithHint("it goes on by itself; see `parley messages` and `parley doctor`")
+	}
+	return state, err
+}
