@@ -141,6 +141,11 @@ func (s *Stack) changeContact(t *step, before, after contact.Contact, effects co
 		if err := t.PutContact(after); err != nil {
 			return after, err
 		}
+	}
+	// Every message moves a clock, which is no news.
+	was := before
+	was.UpdatedClock = after.UpdatedClock
+	if was != after {
 		if err := t.event(EventContact, after); err != nil {
 			return after, err
 		}
