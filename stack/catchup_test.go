@@ -163,6 +163,8 @@ func TestStoreUnreachableAtFirst(t *testing.T) {
 		n.noStore = false
 		n.mu.Unlock()
 		eventually(t, 2*time.Minute, "everything arrives", func() bool { return slices.Equal(bobby.heard(alice), want) })
+		// The store came back in the middle of an attempt, perhaps.
+		eventually(t, 2*historyRetry, "the fetch ends", func() bool { return !bobby.Progress().Active })
 		if p := bobby.Progress(); p.Error != "" || p.Topics != p.Of {
 			t.Errorf("with a store: %+v", p)
 		}

@@ -31,7 +31,7 @@ type network struct {
 	links []*link
 	// loss and duplication are probabilities per delivery.
 	loss, duplication float64
-	// delay is the longest time a delivery takes.
+	// delay is the longest time a delivery takes beyond leastDelay.
 	delay time.Duration
 	// history is what the store has; noStore makes it answer nothing.
 	history []Envelope
@@ -45,6 +45,10 @@ type network struct {
 	// keys saves restarts their derivations, tens of milliseconds each.
 	keys *topic.Keys
 }
+
+// leastDelay lets a sender finish with a message before an answer to it can be
+// there: no time passes while a person works.
+const leastDelay = time.Millisecond
 
 func newNetwork(seed uint64) *network {
 	return &network{rng: rand.New(rand.NewPCG(seed, 1)), keys: topic.NewKeys(0)}
@@ -146,7 +150,7 @@ func (l *link) publish(ctx context.Context, pubsub string, m *wakupb.WakuMessage
 			if n.rng.Float64() < n.loss {
 				continue
 			}
-			time.AfterFunc(time.Duration(n.rng.Float64()*float64(n.delay)), func() { other.deliver(e) })
+			time.AfterFunc(leastDelay+time.Duration(n.rng.Float64()*float64(n.delay)), func() { other.deliver(e) })
 		}
 	}
 	return 1, nil
