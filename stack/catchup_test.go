@@ -20,7 +20,7 @@ func chatter(from, to *person, many int) (texts []string) {
 		text := fmt.Sprintf("%s %03d", from.name, i)
 		from.send(to, text)
 		texts = append(texts, text)
-		<-time.After(time.Second)
+		pass(time.Second)
 	}
 	return texts
 }
@@ -72,7 +72,7 @@ func TestComingBack(t *testing.T) {
 		n := newNetwork(20)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(3 * time.Minute)
+		pass(3 * time.Minute)
 		bobby.halt()
 		want := chatter(alice, bobby, 250)
 		alice.halt() // nobody sends anything again
@@ -137,7 +137,7 @@ func TestStoreUnreachableAtFirst(t *testing.T) {
 		n := newNetwork(21)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(3 * time.Minute)
+		pass(3 * time.Minute)
 		bobby.halt()
 		want := chatter(alice, bobby, 30)
 		alice.halt()
@@ -146,8 +146,7 @@ func TestStoreUnreachableAtFirst(t *testing.T) {
 		n.mu.Unlock()
 		before := marks(t, bobby)
 		bobby.start()
-		<-time.After(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if p := bobby.Progress(); p.Error == "" || p.Topics != 0 {
 			t.Errorf("without a store: %+v", p)
 		}
@@ -155,7 +154,7 @@ func TestStoreUnreachableAtFirst(t *testing.T) {
 			t.Errorf("marks went on: %v, %v", before, after)
 		}
 		bobby.crash()
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		if after := marks(t, bobby); !equalMarks(before, after) {
 			t.Errorf("marks went on over the restart: %v, %v", before, after)
 		}
@@ -168,7 +167,7 @@ func TestStoreUnreachableAtFirst(t *testing.T) {
 		if p := bobby.Progress(); p.Error != "" || p.Topics != p.Of {
 			t.Errorf("with a store: %+v", p)
 		}
-		<-time.After(2 * time.Minute)
+		pass(2 * time.Minute)
 		if after := marks(t, bobby); !after[onlineMark].After(before[onlineMark]) {
 			t.Errorf("it is not noted that we listen again: %v", after)
 		}
@@ -182,7 +181,7 @@ func TestLargePages(t *testing.T) {
 		n.mostAnswer = 1
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(3 * time.Minute)
+		pass(3 * time.Minute)
 		bobby.halt()
 		want := chatter(alice, bobby, 30)
 		alice.halt()
@@ -213,7 +212,7 @@ func TestGapIsFilled(t *testing.T) {
 		n := newNetwork(22)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(30 * time.Minute)
+		pass(30 * time.Minute)
 		since := time.Now()
 		bobby.link.set(func(l *link) { l.missing = true })
 		want := chatter(alice, bobby, 200)
@@ -252,10 +251,10 @@ func TestNotListeningIsAGap(t *testing.T) {
 		n.noStore = true
 		n.mu.Unlock()
 		bobby.link.set(func(l *link) { l.silent = true })
-		<-time.After(2 * time.Minute)
+		pass(2 * time.Minute)
 		want := chatter(alice, bobby, 20)
 		alice.halt()
-		<-time.After(3 * time.Minute)
+		pass(3 * time.Minute)
 		bobby.link.set(func(l *link) { l.silent = false })
 		n.mu.Lock()
 		n.noStore = false
@@ -271,7 +270,7 @@ func TestRefusedSubscription(t *testing.T) {
 		n := newNetwork(24)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(3 * time.Minute)
+		pass(3 * time.Minute)
 		bobby.halt()
 		before := marks(t, bobby)[onlineMark]
 		n.mu.Lock()
@@ -279,7 +278,7 @@ func TestRefusedSubscription(t *testing.T) {
 		n.mu.Unlock()
 		bobby.config = nil
 		bobby.startWith(func(l *link) { l.refuse = errNoPeers })
-		<-time.After(3 * time.Minute)
+		pass(3 * time.Minute)
 		if at := marks(t, bobby)[onlineMark]; !at.Equal(before) {
 			t.Errorf("it is noted that we listened at %v", at)
 		}
@@ -300,7 +299,7 @@ func TestSubscriptionBesideFetch(t *testing.T) {
 		n := newNetwork(29)
 		n.noStore = true
 		alice := n.person(t, "Alice", 0)
-		<-time.After(historyRetry / 2)
+		pass(historyRetry / 2)
 		alice.must(alice.AddContact(identity(t, 1).Public(), "hello"))
 		synctest.Wait()
 		alice.link.set(func(l *link) {
@@ -319,7 +318,7 @@ func TestTopicsComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(25)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
-		<-time.After(48 * time.Hour)
+		pass(48 * time.Hour)
 		asked := func(name string, from time.Time) (starts []time.Time) {
 			alice.link.set(func(l *link) {
 				for _, q := range l.queries {
@@ -344,7 +343,7 @@ func TestTopicsComeAndGo(t *testing.T) {
 			t.Fatal("the fetched topic is not noted")
 		}
 		alice.halt()
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.start()
 		synctest.Wait()
 		if starts := asked(contactCode(bobby), time.Time{}); len(starts) == 0 || fromBeginning(starts) {
@@ -370,7 +369,7 @@ func TestTopicsComeAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		alice.start()
-		<-time.After(5 * time.Minute)
+		pass(5 * time.Minute)
 		if _, ok := marks(t, alice)[mark]; ok {
 			t.Error("the mark of a topic that went between two starts is kept")
 		}

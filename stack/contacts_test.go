@@ -38,8 +38,7 @@ func states2(a, b *person) [2]contact.State { return [2]contact.State{state(a, b
 func become(t *testing.T, a, b *person, want [2]contact.State) {
 	t.Helper()
 	eventually(t, 10*time.Minute, "the relation", func() bool { return states2(a, b) == want })
-	<-time.After(2 * time.Minute)
-	synctest.Wait()
+	pass(2 * time.Minute)
 	if got := states2(a, b); got != want {
 		t.Fatalf("%s and %s are %v, not %v", a.name, b.name, got, want)
 	}
@@ -69,7 +68,7 @@ func TestContactLife(t *testing.T) {
 		}
 		// Declining is silent: the other still waits.
 		bobby.must(bobby.DeclineContact(alice.key.Public()))
-		<-time.After(10 * time.Minute)
+		pass(10 * time.Minute)
 		if got := state(alice, bobby); got != contact.StateSent {
 			t.Errorf("after declining, the other is %s", got)
 		}
@@ -100,7 +99,7 @@ func TestCrossedRequests(t *testing.T) {
 		n := newNetwork(51)
 		n.delay = 2 * time.Second
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.must(alice.AddContact(bobby.key.Public(), "hello"))
 		bobby.must(bobby.AddContact(alice.key.Public(), "hello"))
 		become(t, alice, bobby, mutual)
@@ -126,7 +125,7 @@ func TestBlocking(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.link.set(func(l *link) { l.alone = true })
 		waiting, err := alice.SendText(bobby.key.Public(), "not even sent", "")
 		if err != nil {
@@ -154,8 +153,7 @@ func TestBlocking(t *testing.T) {
 		events := numbers(t, alice.Stack, 0)
 		bobby.send(alice, "hello?")
 		bobby.must(bobby.AddContact(alice.key.Public(), "again?"))
-		<-time.After(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if got := alice.heard(bobby); len(got) != 0 {
 			t.Errorf("%v arrived", got)
 		}
@@ -171,7 +169,7 @@ func TestBlocking(t *testing.T) {
 		}
 
 		alice.must(alice.UnblockContact(bobby.key.Public()))
-		<-time.After(10 * time.Minute)
+		pass(10 * time.Minute)
 		if got := alice.heard(bobby); len(got) != 0 {
 			t.Errorf("%v arrived afterwards", got)
 		}
@@ -243,7 +241,7 @@ func TestLostRetraction(t *testing.T) {
 		n := newNetwork(54)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		n.mu.Lock()
 		n.noStore, n.loss = true, 1
 		n.mu.Unlock()
@@ -256,7 +254,7 @@ func TestLostRetraction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		if got := states2(alice, bobby); got != [2]contact.State{contact.None, contact.StateMutual} {
 			t.Fatalf("%v", got)
 		}
@@ -288,7 +286,7 @@ func TestIdentityReachesContacts(t *testing.T) {
 		if c := bobby.of(alice); c.DisplayName != "Alice" || c.Color != 7 {
 			t.Errorf("%+v", c)
 		}
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		profile = contact.Profile{DisplayName: "Alicia", Bio: "somebody new", Color: 8}
 		alice.halt()
 		alice.start()
@@ -319,7 +317,7 @@ func TestPresence(t *testing.T) {
 			bobby.say(apppb.ApplicationMetadataMessage_STATUS_UPDATE, message.NoChat, &apppb.StatusUpdate{
 				Clock: uint64(time.Now().Unix()), StatusType: apppb.StatusUpdate_ALWAYS_ONLINE, CustomText: "back",
 			}, nil)
-			<-time.After(time.Second)
+			pass(time.Second)
 		}
 		eventually(t, 25*time.Second, "it arrives", func() bool { return len(bobby.heard(alice)) == 1 })
 		events := eventsOf(t, alice.Stack, EventPresence)

@@ -36,7 +36,7 @@ func TestTwoDevices(t *testing.T) {
 		n := newNetwork(60)
 		alice, phone := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, phone)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		laptop := n.device(t, "Bobby", 1, "laptop")
 		eventually(t, time.Minute, "the second device is known", func() bool {
 			return len(alice.installations(phone.key.Public())) == 2
@@ -49,7 +49,7 @@ func TestTwoDevices(t *testing.T) {
 
 		// Either of them answers.
 		phone.send(alice, "from the phone")
-		<-time.After(time.Second)
+		pass(time.Second)
 		laptop.send(alice, "from the laptop")
 		eventually(t, 5*time.Minute, "both arrive", func() bool { return len(alice.heard(phone)) == 2 })
 		eventually(t, 5*time.Minute, "delivered", func() bool { return delivered(phone) && delivered(laptop) })
@@ -119,9 +119,9 @@ func TestUnknownDeviceIsIntroduced(t *testing.T) {
 		phone := n.person(t, "Bobby", 1)
 		laptop := n.device(t, "Bobby", 1, "laptop")
 		stranger := n.person(t, "Carol", 2)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		stranger.must(stranger.AddContact(phone.key.Public(), "hello"))
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		if known := stranger.installations(phone.key.Public()); len(known) != 2 {
 			t.Errorf("who adds an account knows %v of its devices", known)
 		}
@@ -165,7 +165,7 @@ func TestUnknownDeviceIsIntroduced(t *testing.T) {
 		if _, err := f.session.Open(f.st, f.now, f.rand, phone.key.Public(), opened); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Second)
+		pass(time.Second)
 		say("for both")
 		if got := theirs(laptop, f.key.Public()); !slices.Equal(got, []string{"for both"}) {
 			t.Errorf("the laptop has %v", got)

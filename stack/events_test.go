@@ -121,13 +121,13 @@ func TestFollowEvents(t *testing.T) {
 		for i := range many {
 			note(t, alice.Stack, fmt.Sprint(i))
 			if i%100 == 0 {
-				<-time.After(time.Second)
+				pass(time.Second)
 				if n := read("quick"); n != i+1 {
 					t.Fatalf("%d read of %d", n, i+1)
 				}
 			}
 		}
-		<-time.After((many + 1) * time.Minute)
+		pass((many + 1) * time.Minute)
 		for _, name := range []string{"quick", "slow"} {
 			if read(name) != many || !slices.Equal(got[name], count(begin+1, begin+many)) {
 				t.Errorf("%s: %d of %d", name, len(got[name]), many)

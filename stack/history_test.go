@@ -135,7 +135,7 @@ func TestNothingNewIsNoEvent(t *testing.T) {
 		n := newNetwork(70)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(2 * time.Minute)
+		pass(2 * time.Minute)
 		before := len(eventsOf(t, bobby.Stack, EventHistory))
 		stranger := newForger(t, 2, time.Now())
 		for range 60 {
@@ -148,7 +148,7 @@ func TestNothingNewIsNoEvent(t *testing.T) {
 			n.history = append(n.history, foreign)
 			n.mu.Unlock()
 			alice.send(bobby, "still here")
-			<-time.After(time.Minute)
+			pass(time.Minute)
 		}
 		if p := bobby.Progress(); p.Envelopes != 0 {
 			t.Errorf("the repeated query brought %+v", p)
@@ -181,7 +181,7 @@ func TestLiveAndStored(t *testing.T) {
 		want := chatter(alice, bobby, 20)
 		for range 3 {
 			bobby.link.gaps <- time.Now().Add(-time.Hour)
-			<-time.After(time.Second)
+			pass(time.Second)
 		}
 		eventually(t, time.Minute, "delivered", func() bool { return delivered(alice) })
 		if got := bobby.heard(alice); !slices.Equal(got, want) {

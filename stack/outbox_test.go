@@ -28,7 +28,7 @@ func TestOutboxRetries(t *testing.T) {
 		n := newNetwork(30)
 		bobby := n.person(t, "Bobby", 1)
 		alice := n.person(t, "Alice", 0)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.link.set(func(l *link) { l.alone, l.attempts = true, nil })
 		begin := time.Now()
 		sent, err := alice.SendText(bobby.key.Public(), "in a while", "")
@@ -40,8 +40,7 @@ func TestOutboxRetries(t *testing.T) {
 		}
 		// The first attempts fall before the first retransmission, which adds
 		// an envelope of its own.
-		<-time.After(20 * time.Second)
-		synctest.Wait()
+		pass(20 * time.Second)
 		raw := records(t, alice.Stack)
 		if len(raw) != 1 {
 			t.Fatalf("%d records", len(raw))
@@ -59,7 +58,7 @@ func TestOutboxRetries(t *testing.T) {
 			})
 			return after
 		}
-		<-time.After(4 * time.Minute)
+		pass(4 * time.Minute)
 		want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 123, 183, 243}
 		for i := range want {
 			want[i] *= time.Second
@@ -77,13 +76,12 @@ func TestOutboxRetries(t *testing.T) {
 
 		alice.crash()
 		alice.link.set(func(l *link) { l.alone = true })
-		<-time.After(2 * time.Minute)
+		pass(2 * time.Minute)
 		if len(tries()) == 0 {
 			t.Fatal("not tried after the restart")
 		}
 		alice.link.set(func(l *link) { l.alone = false })
-		<-time.After(61 * time.Second)
-		synctest.Wait()
+		pass(61 * time.Second)
 		for _, p := range n.publications(alice.link) {
 			if p.Hash != hash {
 				continue
@@ -122,11 +120,12 @@ func TestEphemeralIsTriedOnce(t *testing.T) {
 		n := newNetwork(31)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
 		befriend(t, alice, bobby)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		say := func(typ apppb.StatusUpdate_StatusType) {
 			alice.say(apppb.ApplicationMetadataMessage_STATUS_UPDATE, message.NoChat, &apppb.StatusUpdate{Clock: uint64(time.Now().Unix()), StatusType: typ}, nil)
 		}
-		alice.link.set(func(l *link) { l.alone, l.attempts = true, nil })
+		// Hanging, so that the attempt is not over before the record is read.
+		alice.link.set(func(l *link) { l.hang, l.attempts = true, nil })
 		say(apppb.StatusUpdate_AUTOMATIC)
 		if records := records(t, alice.Stack); len(records) != 1 || !records[0].Once {
 			t.Fatalf("outbox %v", records)
@@ -134,7 +133,7 @@ func TestEphemeralIsTriedOnce(t *testing.T) {
 		if waiting := refs(t, alice); len(waiting) != 0 {
 			t.Error("the reliability layer has it")
 		}
-		<-time.After(5 * time.Minute)
+		pass(5 * time.Minute)
 		alice.link.set(func(l *link) {
 			total := 0
 			for _, at := range l.attempts {
@@ -148,8 +147,9 @@ func TestEphemeralIsTriedOnce(t *testing.T) {
 			t.Errorf("%d records are left", len(left))
 		}
 		// What is not ephemeral waits.
+		alice.link.set(func(l *link) { l.hang, l.alone = false, true })
 		say(apppb.StatusUpdate_ALWAYS_ONLINE)
-		<-time.After(time.Second)
+		pass(time.Second)
 		if left := records(t, alice.Stack); len(left) != 1 || left[0].Once {
 			t.Errorf("outbox %v", left)
 		}
@@ -162,7 +162,7 @@ func TestShutdownWhilePublishing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(32)
 		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.link.set(func(l *link) { l.hang = true })
 		alice.send(bobby, "kept")
 		synctest.Wait()
@@ -178,8 +178,7 @@ func TestShutdownWhilePublishing(t *testing.T) {
 		// An attempt that takes too long is one.
 		alice.link.set(func(l *link) { l.hang = true })
 		alice.send(bobby, "slow")
-		<-time.After(publishTimeout + 500*time.Millisecond)
-		synctest.Wait()
+		pass(publishTimeout + 500*time.Millisecond)
 		if r := records(t, alice.Stack); len(r) == 0 || r[0].Attempts != 1 {
 			t.Errorf("outbox %v", r)
 		}
@@ -239,14 +238,14 @@ func TestOutboxOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(33)
 		alice := n.person(t, "Alice", 0)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.link.set(func(l *link) { l.alone = true })
 		for i := range byte(3 * publishBatch) {
 			if _, err := alice.SendText(identity(t, 1+i).Public(), fmt.Sprint(i), ""); err != nil {
 				t.Fatal(err)
 			}
 		}
-		<-time.After(10 * time.Second)
+		pass(10 * time.Second)
 		before := len(n.publications(alice.link))
 		waiting := records(t, alice.Stack)
 		if len(waiting) < 3*publishBatch {
@@ -260,8 +259,7 @@ func TestOutboxOrder(t *testing.T) {
 		if got := len(n.publications(alice.link)) - before; got != 1 {
 			t.Errorf("%d published at once, others wait", got)
 		}
-		<-time.After(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		if left := records(t, alice.Stack); len(left) != 0 {
 			t.Errorf("%d records are left", len(left))
 		}
@@ -274,13 +272,12 @@ func TestClosedDatabaseEndsTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(34)
 		alice := n.person(t, "Alice", 0)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.stop = nil // it ends by itself
 		if err := alice.db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if err := alice.ended(); !errors.Is(err, storage.ErrIO) {
 			t.Errorf("Run ended with %v", err)
 		}

@@ -362,6 +362,12 @@ func (p *person) send(to *person, text string) {
 	}
 }
 
+// pass lets time go by and everything settle that is due until then.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // eventually lets protocol time pass until done, at most for so long.
 func eventually(t *testing.T, atMost time.Duration, what string, done func() bool) {
 	t.Helper()
@@ -373,7 +379,7 @@ func eventually(t *testing.T, atMost time.Duration, what string, done func() boo
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", atMost, what)
 		}
-		<-time.After(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 	}
 }
 

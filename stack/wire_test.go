@@ -109,7 +109,7 @@ func TestWakuMessages(t *testing.T) {
 		befriend(t, alice, bobby)
 		alice.send(bobby, "hello")
 		bobby.send(alice, "hi")
-		<-time.After(7 * time.Minute)
+		pass(7 * time.Minute)
 		status := func(typ apppb.StatusUpdate_StatusType) *apppb.StatusUpdate {
 			return &apppb.StatusUpdate{Clock: uint64(time.Now().Unix()), StatusType: typ}
 		}
@@ -260,9 +260,9 @@ func TestTopicSwitch(t *testing.T) {
 		before := len(topics(alice))
 		for range 3 {
 			alice.send(bobby, "later")
-			<-time.After(time.Second)
+			pass(time.Second)
 			bobby.send(alice, "later")
-			<-time.After(time.Second)
+			pass(time.Second)
 		}
 		eventually(t, time.Minute, "delivered", func() bool { return delivered(alice) && delivered(bobby) })
 		if got := topics(alice)[before:]; len(got) == 0 || slices.ContainsFunc(got, func(c string) bool { return c != common }) {
@@ -286,27 +286,27 @@ func TestContactCodeSchedule(t *testing.T) {
 			}
 			return all
 		}
-		<-time.After(13*time.Hour + time.Second)
+		pass(13*time.Hour + time.Second)
 		if got, want := published(), []time.Duration{0, 6 * time.Hour, 12 * time.Hour}; !slices.Equal(got, want) {
 			t.Fatalf("published after %v, not %v", got, want)
 		}
 		if _, err := alice.AddContact(identity(t, 1).Public(), "hello"); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(5*time.Hour + 59*time.Minute)
+		pass(5*time.Hour + 59*time.Minute)
 		added := 13*time.Hour + time.Second
 		if got := published()[3:]; !slices.Equal(got, []time.Duration{added}) {
 			t.Fatalf("published after %v, not when somebody was added", got)
 		}
-		<-time.After(4 * time.Minute)
+		pass(4 * time.Minute)
 		if got := published()[4:]; len(got) != 1 || got[0] < added+6*time.Hour || got[0] > added+6*time.Hour+tickInterval {
 			t.Fatalf("published after %v, not six hours later", got)
 		}
 		alice.halt()
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		alice.start()
 		restarted := time.Since(begin)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		if got := published()[5:]; !slices.Equal(got, []time.Duration{restarted}) {
 			t.Fatalf("published after %v, not at the start after %v", got, restarted)
 		}
@@ -322,7 +322,7 @@ func TestSelfAddressedMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(13)
 		phone := n.person(t, "Alice", 0)
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		var mu sync.Mutex
 		var got []message.Type
 		arrived := func() []message.Type {
@@ -342,7 +342,7 @@ func TestSelfAddressedMessages(t *testing.T) {
 			}
 		}
 		laptop.start()
-		<-time.After(time.Minute)
+		pass(time.Minute)
 		pair(t, phone, laptop)
 		synctest.Wait()
 		before := len(n.publications(nil))
@@ -354,7 +354,7 @@ func TestSelfAddressedMessages(t *testing.T) {
 		}
 		for _, typ := range types {
 			phone.say(typ, message.NoChat, body, phone)
-			<-time.After(time.Second)
+			pass(time.Second)
 		}
 		synctest.Wait()
 		if early := arrived(); len(early) > 0 {
