@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,4 +98,59 @@ func BenchmarkPushSocket(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPushSockets pushes messages of 1 KB to subscribers over loopback,
+// 32 messages under way, to clients that read a message from each stream and
+// to those that keep theirs.
+func BenchmarkPushSockets(b *testing.B) {
+	for _, n := range []int{1, 10, 20} {
+		for _, kind := range []string{"ends", "keeps"} {
+			b.Run(fmt.Sprintf("subscribers=%d/client=%s", n, kind), func(b *testing.B) {
+				h := rpctest.Listen(b)
+				s := service(b, h, ServiceConfig{})
+				const window = 32
+				slots := make(chan struct{}, window)
+				var arrived atomic.Int64
+				for range n {
+					a := rpctest.Listen(b)
+					connect(b, a, h)
+					a.SetStreamHandler(PushID, func(stream network.Stream) {
+						defer func() { _ = stream.Close() }()
+						r := bufio.NewReader(stream)
+						for wire.Read(r, MaxPush, new(wakupb.MessagePush)) == nil {
+							if arrived.Add(1)%int64(n) == 0 {
+								<-slots
+							}
+							if kind == "ends" {
+								return
+							}
+						}
+					})
+					if _, err := streamCaller(a)(b.Context(), h.ID(), request(subscribe, testPubsub, "x")); err != nil {
+						b.Fatal(err)
+					}
+				}
+				m := messageOn("x", string(make([]byte, 1024)))
+				b.ReportAllocs()
+				start := cpu()
+				for b.Loop() {
+					slots <- struct{}{}
+					s.Push(testPubsub, m)
+				}
+				for range window {
+					slots <- struct{}{}
+				}
+				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "pushes/s")
+				b.ReportMetric(float64(cpu()-start)/float64(b.N*n)/1e3, "cpu-µs/push")
+			})
+		}
+	}
+}
+
+// cpu is the processor time of this process so far.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

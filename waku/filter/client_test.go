@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 
+	"github.com/parley-im/parley/internal/simnet"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
 )
@@ -125,7 +126,7 @@ func (w *world) expectActive(want ...int) {
 // wanted, and takes leave when nothing is.
 func TestClientSubscribes(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, ServiceConfig{})
 		synctest.Wait()
 		w.expectActive()
@@ -177,7 +178,7 @@ func TestClientSubscribes(t *testing.T) {
 // error.
 func TestClientBatches(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, ServiceConfig{})
 		w.set(testPubsub, topics(0, MaxCriteria)...)
 		w.expectActive(0)
@@ -194,7 +195,7 @@ func TestClientBatches(t *testing.T) {
 // TestClientStaysSubscribed for an hour by its pings.
 func TestClientStaysSubscribed(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, ServiceConfig{})
 		w.set(testPubsub, "x")
 		w.gap()
@@ -215,7 +216,7 @@ func TestClientStaysSubscribed(t *testing.T) {
 // left, and with one otherwise.
 func TestClientReplacesPeers(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, ServiceConfig{})
 		w.set(testPubsub, "x")
 		w.expectActive(0, 1)
@@ -271,7 +272,7 @@ func (w *world) join(i int) {
 // TestClientResubscribes when a node restarts and knows nothing any more.
 func TestClientResubscribes(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, ServiceConfig{})
 		w.set(testPubsub, "x")
 		w.gap()
@@ -294,7 +295,7 @@ func TestClientResubscribes(t *testing.T) {
 // TestClientPatience with nodes that take one request a second.
 func TestClientPatience(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, ServiceConfig{Rate: 1, Burst: 1})
 		w.set(testPubsub, topics(0, 450)...)
 		<-time.After(30 * time.Second)
@@ -307,7 +308,7 @@ func TestClientPatience(t *testing.T) {
 // other requests: it goes on to those that do not, and tries again later.
 func TestClientRefused(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 1)
 		start := time.Now()
 		var mu sync.Mutex
@@ -382,7 +383,7 @@ func answer(req *wakupb.FilterSubscribeRequest, code uint32) *wakupb.FilterSubsc
 // TestClientBackoff: a peer that always fails is asked less and less often.
 func TestClientBackoff(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 1)
 		var asked []time.Time
 		c := newClient(hosts[0], ClientConfig{Peers: func() []peer.ID { return []peer.ID{"bad"} }},
@@ -411,7 +412,7 @@ func TestClientBackoff(t *testing.T) {
 // topics, invalid, too large, garbage.
 func TestClientPushes(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, ServiceConfig{})
 		if err := w.c.SetSubscriptions(map[string][]string{testPubsub: {"x", "both"}, "/waku/2/rs/16/64": {"both"}}); err != nil {
 			t.Fatal(err)
@@ -470,7 +471,7 @@ func TestClientPushes(t *testing.T) {
 // gap begins where it was last certain.
 func TestClientPing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 1)
 		start := time.Now()
 		var gaps []time.Duration

@@ -29,7 +29,7 @@ const (
 // errRefused is a stream reset by the client before it read the message.
 var errRefused = errors.New("the client refuses the push")
 
-// pusher pushes to one subscriber, one message after the other.
+// pusher pushes to one subscriber.
 //
 // 12/WAKU2-FILTER leaves open how many pushes a stream carries, and deployed
 // clients differ. Some read from a stream until it ends and never end it
@@ -37,16 +37,19 @@ var errRefused = errors.New("the client refuses the push")
 // that a stream for each message ends in silence). Others read one message
 // and end the stream (go-waku). So one stream is used as long as the client
 // keeps it. When it ends one soon, it has read the first message only: the
-// others are pushed again, and from then on each has a stream of its own.
+// others are pushed again, and from then on each has a stream of its own,
+// several at a time.
 type pusher struct {
 	h     host.Host
 	id    peer.ID
 	queue *queue
 	pace  *rpc.Limiter
+	told  func(frame, error) // of each frame pushed or lost
 
 	stream *pushStream // nil when none is open
 	alone  bool        // each message has a stream of its own
-	again  [][]byte    // to be pushed again, before what is queued
+	flight flight      // of those
+	again  []frame     // to be pushed again, before what is queued
 
 	failures int // since the client certainly took something
 }
@@ -55,9 +58,9 @@ type pusher struct {
 type pushStream struct {
 	network.Stream
 	opened time.Time
-	sent   [][]byte // all messages, until the stream is steady
-	bytes  int      // in them
-	full   bool     // more were sent than are remembered
+	sent   []frame // all messages, until the stream is steady
+	bytes  int     // in them
+	full   bool    // more were sent than are remembered
 	ended  chan struct{}
 	end    error // how it ended, readable when ended is closed
 }
@@ -67,14 +70,14 @@ type pushStream struct {
 func (s *pushStream) steady() bool { return s.full || time.Since(s.opened) >= steadyAfter }
 
 // remember keeps a message until the stream is steady.
-func (s *pushStream) remember(frame []byte) {
-	s.full = s.full || len(s.sent) >= MaxQueue || s.bytes+len(frame) > MaxQueueBytes
+func (s *pushStream) remember(f frame) {
+	s.full = s.full || len(s.sent) >= MaxQueue || s.bytes+len(f.data) > MaxQueueBytes
 	if s.steady() {
 		s.sent, s.bytes = nil, 0
 		return
 	}
-	s.sent = append(s.sent, frame)
-	s.bytes += len(frame)
+	s.sent = append(s.sent, f)
+	s.bytes += len(f.data)
 }
 
 // watch waits until the client ends the stream or ctx ends.
@@ -88,12 +91,16 @@ func (s *pushStream) watch(ctx context.Context) {
 	close(s.ended)
 }
 
-// step waits for the next message and pushes it, or for the end of the
-// stream and draws the conclusions.
+// step waits for the next message and pushes it, or for the end of a stream
+// and draws the conclusions.
 func (p *pusher) step(ctx context.Context) error {
-	frame, err := p.next(ctx)
-	if err == nil {
-		err = p.push(ctx, frame)
+	f, err := p.next(ctx)
+	switch {
+	case err != nil:
+	case p.alone:
+		p.launch(ctx, f)
+	default:
+		err = p.push(ctx, f)
 	}
 	if errors.Is(err, errRefused) {
 		select {
@@ -104,63 +111,70 @@ func (p *pusher) step(ctx context.Context) error {
 	return err
 }
 
-// next returns what to push, or errRefused when the stream ended by a
-// refusal.
-func (p *pusher) next(ctx context.Context) ([]byte, error) {
+// next returns what to push, or why what was pushed before failed.
+func (p *pusher) next(ctx context.Context) (frame, error) {
 	for {
-		if len(p.again) > 0 {
-			frame := p.again[0]
-			p.again = p.again[1:]
-			return frame, nil
+		var wake, ended <-chan struct{}
+		if !p.alone || !p.flight.full() {
+			if len(p.again) > 0 {
+				f := p.again[0]
+				p.again = p.again[1:]
+				return f, nil
+			}
+			if f, ok := p.queue.next(); ok {
+				if !p.pace.Wait(ctx, p.id) {
+					return frame{}, ctx.Err()
+				}
+				return f, nil
+			}
+			wake = p.queue.wake
 		}
-		var ended <-chan struct{}
 		if p.stream != nil {
 			ended = p.stream.ended
 		}
-		if frame, ok := p.queue.next(); ok {
-			if !p.pace.Wait(ctx, p.id) {
-				return nil, ctx.Err()
-			}
-			return frame, nil
-		}
+		var err error
 		select {
-		case <-p.queue.wake:
+		case <-wake:
 		case <-ended:
-			if err := p.settle(); err != nil {
-				return nil, err
-			}
+			err = p.settle()
+		case l := <-p.flight.landed:
+			err = p.land(l)
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			err = ctx.Err()
+		}
+		if err != nil {
+			return frame{}, err
 		}
 	}
 }
 
-func (p *pusher) push(ctx context.Context, frame []byte) error {
-	if p.alone {
-		return p.pushAlone(ctx, frame)
-	}
+// push pushes a message on the stream for more than one.
+func (p *pusher) push(ctx context.Context, f frame) error {
 	if p.stream == nil {
-		stream, err := p.open(ctx, frame)
+		stream, err := p.open(ctx)
 		if err != nil {
+			p.unopened(f, err)
 			return err
 		}
 		p.stream = &pushStream{Stream: stream, opened: time.Now(), ended: make(chan struct{})}
 		go p.stream.watch(ctx) // ends with the stream, which close ends
 	}
 	s := p.stream
-	s.remember(frame)
+	s.remember(f)
 	late := time.AfterFunc(PushTimeout, func() { _ = s.Reset() })
-	_, err := s.Write(frame)
+	_, err := s.Write(f.data)
 	onTime := late.Stop()
 	switch {
 	case err == nil:
 		if s.steady() {
 			p.failures = 0
 		}
+		p.told(f, nil)
 		return nil
 	case !onTime:
 		p.close()
-		return err // the message is lost: the client takes nothing
+		p.told(f, err) // lost: the client takes nothing
+		return err
 	}
 	select {
 	case <-s.ended:
@@ -169,7 +183,7 @@ func (p *pusher) push(ctx context.Context, frame []byte) error {
 		<-s.ended
 	}
 	if s.steady() || s.Conn().IsClosed() {
-		p.retry(frame)
+		p.retry(f)
 	}
 	return p.settle()
 }
@@ -190,57 +204,25 @@ func (p *pusher) settle() error {
 	return errRefused
 }
 
-// pushAlone pushes a message on a stream of its own, which the client ends
-// when it has read it.
-func (p *pusher) pushAlone(ctx context.Context, frame []byte) error {
-	s, err := p.open(ctx, frame)
-	if err != nil {
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
-	late := time.AfterFunc(PushTimeout, func() { _ = s.Reset() })
-	written := false
-	if _, err = s.Write(frame); err == nil {
-		err = s.CloseWrite()
-		written = err == nil
-	}
-	var b [64]byte
-	for err == nil {
-		_, err = s.Read(b[:])
-	}
-	onTime := late.Stop()
-	switch {
-	case errors.Is(err, io.EOF):
-		p.failures = 0
-		return s.Close()
-	case !onTime && written:
-		p.alone = false // it keeps the stream after all
-		return nil
-	case !onTime:
-		return err // the message is lost: the client takes nothing
-	}
-	_ = s.Reset()
-	p.retry(frame)
-	if s.Conn().IsClosed() {
-		return err
-	}
-	return errRefused
-}
-
-// open opens a stream for a message. When that fails although the client is
-// connected, the message is lost.
-func (p *pusher) open(ctx context.Context, frame []byte) (network.Stream, error) {
+// open opens a stream to the client.
+func (p *pusher) open(ctx context.Context) (network.Stream, error) {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "filter push"), PushTimeout)
 	defer cancel()
-	s, err := p.h.NewStream(ctx, p.id, PushID)
-	if err != nil && p.h.Network().Connectedness(p.id) != network.Connected {
-		p.retry(frame)
+	return p.h.NewStream(ctx, p.id, PushID)
+}
+
+// unopened keeps a message for which no stream could be opened. When the
+// client is connected all the same, it is lost.
+func (p *pusher) unopened(f frame, err error) {
+	if p.h.Network().Connectedness(p.id) == network.Connected {
+		p.told(f, err)
+		return
 	}
-	return s, err
+	p.retry(f)
 }
 
 // retry has messages pushed again before all others.
-func (p *pusher) retry(frames ...[]byte) { p.again = slices.Concat(frames, p.again) }
+func (p *pusher) retry(frames ...frame) { p.again = slices.Concat(frames, p.again) }
 
 // giveBack puts what is to be pushed again back into the queue: the client is
 // not connected.

@@ -61,6 +61,11 @@ type ServiceConfig struct {
 	// at once; without a pace that is pushed again.
 	PushRate  float64
 	PushBurst int
+	// Observe, when given, is told of each request once it is over, OnPush
+	// of each push. They are called from several goroutines at a time and
+	// must not block.
+	Observe func(rpc.Exchange)
+	OnPush  func(Push)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -76,6 +81,8 @@ type Service struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	notify *network.NotifyBundle
+
+	count counters
 
 	mu  sync.RWMutex
 	reg registry
@@ -101,7 +108,8 @@ func NewService(h host.Host, cfg ServiceConfig) *Service {
 	s.wg.Go(s.expireLoop)
 	s.server = rpc.Serve(h, SubscribeID, rpc.Config{
 		MaxRequest: MaxRequest, MaxStreams: MaxStreams,
-		Idle: IdleTimeout, Timeout: RequestTimeout, Logger: s.log,
+		Idle: IdleTimeout, Timeout: RequestTimeout,
+		Observe: cfg.Observe, Logger: s.log,
 	}, s.serve)
 	return s
 }
@@ -115,8 +123,9 @@ func (s *Service) Close() error {
 	return nil
 }
 
-// Push sends a message published on a pubsub topic to its subscribers. It
-// does not wait for them: a peer whose queue is full misses the message.
+// Push sends a message published on a pubsub topic to its subscribers,
+// whoever it came from. It does not wait for them: a peer whose queue is full
+// misses the message.
 func (s *Service) Push(pubsubTopic string, m *wakupb.WakuMessage) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -124,14 +133,15 @@ func (s *Service) Push(pubsubTopic string, m *wakupb.WakuMessage) {
 	if len(subs) == 0 {
 		return
 	}
-	var frame bytes.Buffer // one for all
-	if err := wire.Write(&frame, &wakupb.MessagePush{WakuMessage: m, PubsubTopic: &pubsubTopic}); err != nil {
+	var buf bytes.Buffer // one for all
+	if err := wire.Write(&buf, &wakupb.MessagePush{WakuMessage: m, PubsubTopic: &pubsubTopic}); err != nil {
 		s.log.Warn("message cannot be pushed", "cause", err)
 		return
 	}
+	f := frame{buf.Bytes(), time.Now()}
 	for _, sub := range subs {
-		if !sub.queue.put(frame.Bytes()) {
-			s.log.Debug("filter push dropped: queue full", "peer", sub.id)
+		if !sub.queue.put(f) {
+			s.dropped(sub.id, f)
 		}
 	}
 }
@@ -202,10 +212,15 @@ func (s *Service) connectedness(p peer.ID) {
 	}
 }
 
-// pushLoop pushes to one subscriber, one message after the other, until ctx
-// ends or the peer fails too often.
+// pushLoop pushes to one subscriber until ctx ends or the peer fails too
+// often.
 func (s *Service) pushLoop(ctx context.Context, sub *subscriber) {
-	p := pusher{h: s.h, id: sub.id, queue: sub.queue, pace: rpc.NewLimiter(rpc.Rate{PerSecond: s.cfg.PushRate, Burst: s.cfg.PushBurst})}
+	p := pusher{
+		h: s.h, id: sub.id, queue: sub.queue, flight: newFlight(),
+		pace: rpc.NewLimiter(rpc.Rate{PerSecond: s.cfg.PushRate, Burst: s.cfg.PushBurst}),
+		told: func(f frame, err error) { s.pushed(sub.id, f, err) },
+	}
+	defer p.ground()
 	defer p.close()
 	for p.failures < MaxPushFailures {
 		err := p.step(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/simnet"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
@@ -209,7 +210,7 @@ func TestServicePushes(t *testing.T) {
 // TestServiceExpires subscriptions without a ping, and keeps those with one.
 func TestServiceExpires(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 3)
 		s := service(t, hosts[0], ServiceConfig{})
 		for _, h := range hosts[1:] {
@@ -241,7 +242,7 @@ func TestServiceExpires(t *testing.T) {
 // comes back within the grace, and a peer that stays away is forgotten.
 func TestServiceReconnect(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		net, hosts := networkOf(t, 2)
 		a, b := hosts[0], hosts[1]
 		s := service(t, b, ServiceConfig{})
@@ -283,7 +284,7 @@ func TestServiceReconnect(t *testing.T) {
 // subscription; memory for it is bounded meanwhile.
 func TestServiceSlowPeer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 3)
 		s := service(t, hosts[0], ServiceConfig{})
 		for _, h := range hosts[1:] {
@@ -321,7 +322,7 @@ func TestServiceSlowPeer(t *testing.T) {
 // TestServiceFailingPeer loses its subscription when it speaks no push.
 func TestServiceFailingPeer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 2)
 		s := service(t, hosts[0], ServiceConfig{})
 		if _, err := streamCaller(hosts[1])(t.Context(), hosts[0].ID(), request(subscribe, testPubsub, "x")); err != nil {
@@ -343,7 +344,7 @@ func TestServiceFailingPeer(t *testing.T) {
 // TestServicePace: pushes are paced when told, none is lost.
 func TestServicePace(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
 		_, hosts := networkOf(t, 2)
 		s := service(t, hosts[0], ServiceConfig{PushRate: 15, PushBurst: 20})
 		got := pushes(hosts[1])
@@ -471,20 +472,20 @@ func TestQueueBounds(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
 	for i := range MaxQueue + 1 {
-		if ok := q.put([]byte{1}); ok != (i < MaxQueue) {
+		if ok := q.put(frame{data: []byte{1}}); ok != (i < MaxQueue) {
 			t.Fatalf("frame %d: %v", i, ok)
 		}
 	}
 	q = newQueue()
-	if !q.put(make([]byte, MaxQueueBytes)) || q.put([]byte{1}) {
+	if !q.put(frame{data: make([]byte, MaxQueueBytes)}) || q.put(frame{data: []byte{1}}) {
 		t.Error("bytes are not bounded")
 	}
-	frame, ok := q.next()
-	if !ok || !q.put([]byte{2}) {
+	f, ok := q.next()
+	if !ok || !q.put(frame{data: []byte{2}}) {
 		t.Error("nothing given back")
 	}
-	q.back(frame)
-	if again, _ := q.next(); len(again) != MaxQueueBytes {
+	q.back(f)
+	if again, _ := q.next(); len(again.data) != MaxQueueBytes {
 		t.Error("order lost")
 	}
 }

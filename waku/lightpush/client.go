@@ -73,7 +73,7 @@ func readV2(id string, resp *wakupb.PushRPC) (Result, error) {
 	switch {
 	case resp.Response == nil:
 		return Result{}, fmt.Errorf("%w: no response in it", ErrResponse)
-	case !resp.Response.IsSuccess && resp.RequestId == rateLimitedID:
+	case !resp.Response.IsSuccess && resp.RequestId == unreadID:
 		return Result{}, &StatusError{Code: StatusTooManyRequests, Desc: rpc.Clip(resp.Response.GetInfo())}
 	case !resp.Response.IsSuccess:
 		return Result{}, &StatusError{Desc: rpc.Clip(resp.Response.GetInfo())}

@@ -57,7 +57,7 @@ func FuzzServeV3(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		resp, err := checked(t).serveV3(t.Context(), "p", reading(in))
 		if err != nil {
-			if !errors.Is(err, io.ErrUnexpectedEOF) || resp != nil {
+			if !errors.Is(err, errGone) || resp != nil {
 				t.Fatalf("error %v beside response %v", err, resp)
 			}
 			return
@@ -73,15 +73,15 @@ func FuzzServeV2(f *testing.F) {
 	f.Add(frame(f, &wakupb.PushRPC{Request: &wakupb.PushRequest{}}))
 	f.Add([]byte{0})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		resp, err := checked(t).serveV2(t.Context(), "p", reading(in))
+		r, code, err := checked(t).answerV2(t.Context(), "p", reading(in))
 		if err != nil {
-			if !errors.Is(err, io.ErrUnexpectedEOF) || resp != nil {
-				t.Fatalf("error %v beside response %v", err, resp)
+			if !errors.Is(err, errGone) || r != nil {
+				t.Fatalf("error %v beside response %v", err, r)
 			}
 			return
 		}
-		if r := resp.(*wakupb.PushRPC); r.Response == nil || proto.Size(r) > MaxResponse {
-			t.Fatalf("response %v", r)
+		if r.Response == nil || proto.Size(r) > MaxResponse || r.Response.IsSuccess != (code == StatusOK) {
+			t.Fatalf("response %v, %d", r, code)
 		}
 	})
 }

@@ -34,9 +34,20 @@ const (
 	// its reading, its publication and its response, each.
 	requestTimeout = 30 * time.Second
 
-	// rateLimitedID is the request id of a response given before the
-	// request was read; deployed go-waku sends it when limiting.
-	rateLimitedID = "N/A"
+	// MaxStreams bounds the streams of one version that one peer has open
+	// here. JavaScript clients open one ahead of need and leave it idle.
+	MaxStreams = 32
+	// IdleTimeout is how long a stream may wait for the first byte of its
+	// request.
+	IdleTimeout = time.Hour
+
+	// unreadID is the request id of a response given to a request that was
+	// not read. Deployed services of version 2 send it when limiting and
+	// only then, those of version 3 also for what does not decode.
+	unreadID = "N/A"
+	// tooManyRequests is how deployed services of version 2 (nwaku) say that
+	// they limit.
+	tooManyRequests = "TOO_MANY_REQUESTS"
 )
 
 // Status is a status code of version 3.
@@ -54,6 +65,7 @@ const (
 	StatusTooManyRequests  Status = 429
 	StatusInternal         Status = 500
 	StatusUnavailable      Status = 503
+	StatusNoProof          Status = 504
 	StatusNoPeers          Status = 505
 )
 
@@ -67,6 +79,12 @@ var (
 	ErrUnsupportedTopic = errors.New("lightpush: pubsub topic not supported")
 	ErrTooManyRequests  = errors.New("lightpush: too many requests")
 	ErrNoPeers          = errors.New("lightpush: no relay peers")
+	// ErrUnavailable: the service cannot relay now. A client's StatusError of
+	// this code is ErrNoPeers as well, which it is by the specification.
+	ErrUnavailable = errors.New("lightpush: service not available")
+	// ErrNoProof: the network asks for rate limit proofs and the service has
+	// none left (nwaku). Services here relay on networks without them.
+	ErrNoProof = errors.New("lightpush: no rate limit proof left")
 )
 
 // Errors of the client's side of the exchange.
@@ -78,8 +96,12 @@ var (
 	ErrResponse = errors.New("lightpush: unexpected response")
 )
 
-// reasons pairs each reason with its code and with the text of version 2,
-// which has no codes.
+// errUnavailable is both of what deployed services and the specification mean
+// by 503.
+var errUnavailable = errors.Join(ErrUnavailable, ErrNoPeers)
+
+// reasons pairs each reason with its code. Version 2 has no codes: its clients
+// are told the reason's text.
 var reasons = []struct {
 	err  error
 	code Status
@@ -90,6 +112,8 @@ var reasons = []struct {
 	{ErrUnsupportedTopic, StatusUnsupportedTopic},
 	{ErrTooManyRequests, StatusTooManyRequests},
 	{ErrNoPeers, StatusNoPeers},
+	{ErrUnavailable, StatusUnavailable},
+	{ErrNoProof, StatusNoProof},
 }
 
 // statusOf returns the code that tells a client about err.
@@ -127,7 +151,7 @@ func (e *StatusError) Error() string {
 // Unwrap returns the reason the code stands for, nil when it names none.
 func (e *StatusError) Unwrap() error {
 	if e.Code == StatusUnavailable {
-		return ErrNoPeers
+		return errUnavailable
 	}
 	for _, r := range reasons {
 		if e.Code == r.code {

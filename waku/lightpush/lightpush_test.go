@@ -126,6 +126,8 @@ func TestRefusals(t *testing.T) {
 		"unsupported topic": {shard32, text("x"), fmt.Errorf("%w: no", ErrUnsupportedTopic), StatusUnsupportedTopic, ErrUnsupportedTopic},
 		"no peers":          {shard32, text("x"), ErrNoPeers, StatusNoPeers, ErrNoPeers},
 		"limited":           {shard32, text("x"), ErrTooManyRequests, StatusTooManyRequests, ErrTooManyRequests},
+		"unavailable":       {shard32, text("x"), ErrUnavailable, StatusUnavailable, ErrUnavailable},
+		"no proof":          {shard32, text("x"), ErrNoProof, StatusNoProof, ErrNoProof},
 		"internal":          {shard32, text("x"), errors.New("secret detail"), StatusInternal, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

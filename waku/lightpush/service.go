@@ -34,6 +34,10 @@ type ServiceConfig struct {
 	Limit RateLimit
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
+	// Observe, when given, is told of each request once it is over, those of
+	// version 2 with the status code that version 3 has for the same. It is
+	// called from several goroutines at a time and must not block.
+	Observe func(rpc.Exchange)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -91,12 +95,33 @@ func newService(h host.Host, cfg ServiceConfig) (*Service, error) {
 	return s, nil
 }
 
-// mount serves one version. A stream opened ahead of need may stay idle as
-// long as its connection; the resource manager bounds how many there are.
+// mount serves one version.
 func (s *Service) mount(id protocol.ID, serve rpc.Handler) {
 	s.servers = append(s.servers, rpc.Serve(s.h, id, rpc.Config{
-		MaxRequest: MaxRequest, Timeout: requestTimeout, Logger: s.log,
+		MaxRequest: MaxRequest, MaxStreams: MaxStreams,
+		Idle: IdleTimeout, Timeout: requestTimeout,
+		Observe: s.cfg.Observe, Logger: s.log,
 	}, serve))
+}
+
+// Stats is how much a service has to do now and refused since it started.
+type Stats struct {
+	// Streams are open, those that wait for their request among them.
+	Streams int
+	// Limited requests exceeded their client's rate, RefusedStreams the
+	// streams a client may have open.
+	Limited, RefusedStreams uint64
+}
+
+// Stats returns the present state.
+func (s *Service) Stats() Stats {
+	st := Stats{Limited: s.limit.Refused()}
+	for _, server := range s.servers {
+		load := server.Load()
+		st.Streams += load.Streams
+		st.RefusedStreams += load.Refused
+	}
+	return st
 }
 
 // Close unmounts the service, abandons requests under way and waits for
@@ -112,15 +137,14 @@ func (s *Service) Close() error {
 // response could be given at all.
 func (s *Service) serveV3(ctx context.Context, p peer.ID, read func(proto.Message) error) (proto.Message, error) {
 	var req wakupb.LightPushRequest
-	id := rateLimitedID
-	n, err := 0, ErrTooManyRequests
-	if s.limit.Allow(p, s.cfg.Now()) {
-		if err = read(&req); err == nil {
-			id = req.RequestId
-			n, err = s.publish(ctx, id, req.GetPubsubTopic(), req.Message)
-		} else if err, id = readError(err), ""; err == nil {
-			return nil, io.ErrUnexpectedEOF
-		}
+	id, n := unreadID, 0
+	err := s.receive(p, read, &req)
+	if err == nil {
+		id = req.RequestId
+		n, err = s.publish(ctx, id, req.GetPubsubTopic(), req.Message)
+	}
+	if errors.Is(err, errGone) {
+		return nil, err
 	}
 	resp := &wakupb.LightPushResponse{RequestId: echo(id), StatusCode: uint32(statusOf(err))}
 	if err != nil {
@@ -131,26 +155,53 @@ func (s *Service) serveV3(ctx context.Context, p peer.ID, read func(proto.Messag
 	return resp, nil
 }
 
-// serveV2 answers one request of version 2.
+// serveV2 answers one request of version 2 in the same way.
 func (s *Service) serveV2(ctx context.Context, p peer.ID, read func(proto.Message) error) (proto.Message, error) {
-	var req wakupb.PushRPC
-	id := rateLimitedID
-	err := ErrTooManyRequests
-	if s.limit.Allow(p, s.cfg.Now()) {
-		if err = read(&req); err == nil {
-			id = req.RequestId
-			_, err = s.publish(ctx, id, req.Request.GetPubsubTopic(), req.Request.GetMessage())
-		} else if err, id = readError(err), ""; err == nil {
-			return nil, io.ErrUnexpectedEOF
-		}
+	resp, code, err := s.answerV2(ctx, p, read)
+	if err != nil {
+		return nil, err
 	}
-	resp := &wakupb.PushResponse{IsSuccess: err == nil}
+	return rpc.WithStatus(resp, uint32(code)), nil
+}
+
+// answerV2 makes the response and the status code that goes with it, which
+// version 2 cannot carry.
+func (s *Service) answerV2(ctx context.Context, p peer.ID, read func(proto.Message) error) (*wakupb.PushRPC, Status, error) {
+	var req wakupb.PushRPC
+	id := ""
+	err := s.receive(p, read, &req)
+	switch {
+	case err == nil:
+		id = req.RequestId
+		_, err = s.publish(ctx, id, req.Request.GetPubsubTopic(), req.Request.GetMessage())
+	case errors.Is(err, errGone):
+		return nil, 0, err
+	case errors.Is(err, ErrTooManyRequests):
+		id = unreadID // which clients of this version take for the rate limit
+	}
+	resp := &wakupb.PushResponse{IsSuccess: err == nil, Info: proto.String("OK")}
 	if err != nil {
 		resp.Info = proto.String(s.describe(p, err))
-	} else {
-		resp.Info = proto.String("OK")
 	}
-	return &wakupb.PushRPC{RequestId: echo(id), Response: resp}, nil
+	return &wakupb.PushRPC{RequestId: echo(id), Response: resp}, statusOf(err), nil
+}
+
+// errGone is a stream that ended within the request: nobody hears an answer.
+var errGone = errors.New("lightpush: the stream ended")
+
+// receive reads a request of p, unless p asks too often.
+func (s *Service) receive(p peer.ID, read func(proto.Message) error, req proto.Message) error {
+	if !s.limit.Allow(p, s.cfg.Now()) {
+		return ErrTooManyRequests
+	}
+	err := read(req)
+	if err == nil {
+		return nil
+	}
+	if reason := readError(err); reason != nil {
+		return reason
+	}
+	return fmt.Errorf("%w: %w", errGone, err)
 }
 
 // echo returns the request id for the response: one over the limit is not
@@ -203,8 +254,11 @@ func (s *Service) publish(ctx context.Context, id, pubsubTopic string, m *wakupb
 // stays here.
 func (s *Service) describe(p peer.ID, err error) string {
 	s.log.Debug("lightpush request refused", "peer", p, "cause", err)
-	if statusOf(err) == StatusInternal {
+	switch statusOf(err) {
+	case StatusInternal:
 		return "internal error"
+	case StatusTooManyRequests:
+		return tooManyRequests
 	}
 	return rpc.Clip(err.Error())
 }

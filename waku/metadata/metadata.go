@@ -30,6 +30,12 @@ const (
 	MaxSize = 8192
 	// MaxShard is the highest shard index of RELAY-SHARDING.
 	MaxShard = 1023
+	// MaxStreams bounds the streams one peer has open here. JavaScript
+	// clients open one ahead of need and leave it idle.
+	MaxStreams = 32
+	// IdleTimeout is how long a stream may wait for the first byte of its
+	// request.
+	IdleTimeout = time.Hour
 	// exchangeTimeout bounds one request of ours, and of a peer's request,
 	// once its first byte has come, the reading and the response, each.
 	exchangeTimeout = 10 * time.Second

@@ -18,6 +18,7 @@ import (
 
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/waku/rpc"
 )
 
 const patience = 20 * time.Second
@@ -309,7 +310,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(b.Bytes())
 	}
 	f.Add([]byte{0xff, 0xff, 0x7f})
-	c := &Checker{h: newHost(f), cfg: Config{Own: func() Info { return of(16, 32) }}}
+	c := &Checker{limit: rpc.NewLimiter(rpc.Rate{}), h: newHost(f), cfg: Config{Own: func() Info { return of(16, 32) }}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var req wakupb.WakuMetadataRequest
 		resp, err := c.serve(t.Context(), "p", receiving(b, &req))
@@ -340,7 +341,7 @@ func receiving(frame []byte, m *wakupb.WakuMetadataRequest) func(proto.Message) 
 }
 
 func BenchmarkAnswer(b *testing.B) {
-	c := &Checker{h: newHost(b), cfg: Config{Own: func() Info { return of(16, 32, 64) }}}
+	c := &Checker{limit: rpc.NewLimiter(rpc.Rate{}), h: newHost(b), cfg: Config{Own: func() Info { return of(16, 32, 64) }}}
 	var in bytes.Buffer
 	if err := wire.Write(&in, of(16, 32, 64).request()); err != nil {
 		b.Fatal(err)

@@ -28,6 +28,13 @@ type Config struct {
 	// Patience is how long a peer that dialled may take to ask by itself
 	// before it is asked; zero for DefaultPatience.
 	Patience time.Duration
+	// Limit bounds the requests of one peer; zero for DefaultLimit. What
+	// exceeds it is reset, for the protocol has no code to say so.
+	Limit rpc.Rate
+	// Observe, when given, is told of each request once it is over; answers
+	// count as 200. It is called from several goroutines at a time and must
+	// not block.
+	Observe func(rpc.Exchange)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -36,6 +43,10 @@ type Config struct {
 // ask as soon as they are connected.
 const DefaultPatience = 3 * time.Second
 
+// DefaultLimit is far above what deployed clients ask, which is once or twice
+// for each connection; they part from a node that does not answer.
+var DefaultLimit = rpc.Rate{PerSecond: 5, Burst: 30}
+
 // Checker answers metadata requests and asks every newly connected peer,
 // closing connections to those that fail: no metadata protocol, a failed
 // exchange, no cluster, or another one.
@@ -43,6 +54,7 @@ type Checker struct {
 	h      host.Host
 	cfg    Config
 	log    *slog.Logger
+	limit  *rpc.Limiter
 	server *rpc.Server
 	sub    event.Subscription
 	ctx    context.Context
@@ -50,8 +62,9 @@ type Checker struct {
 	wg     sync.WaitGroup
 	notify *network.NotifyBundle
 
-	mu    sync.Mutex
-	known map[peer.ID]Info
+	mu       sync.Mutex
+	known    map[peer.ID]Info
+	rejected uint64
 }
 
 // NewChecker mounts the protocol on h and starts asking.
@@ -69,6 +82,10 @@ func NewChecker(h host.Host, cfg Config) (*Checker, error) {
 	if c.cfg.Patience == 0 {
 		c.cfg.Patience = DefaultPatience
 	}
+	if c.cfg.Limit == (rpc.Rate{}) {
+		c.cfg.Limit = DefaultLimit
+	}
+	c.limit = rpc.NewLimiter(c.cfg.Limit)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.notify = &network.NotifyBundle{DisconnectedF: func(n network.Network, conn network.Conn) {
 		if n.Connectedness(conn.RemotePeer()) != network.Connected {
@@ -76,10 +93,10 @@ func NewChecker(h host.Host, cfg Config) (*Checker, error) {
 		}
 	}}
 	h.Network().Notify(c.notify)
-	// A stream opened ahead of need may stay idle as long as its connection;
-	// the resource manager bounds how many there are.
 	c.server = rpc.Serve(h, ProtocolID, rpc.Config{
-		MaxRequest: MaxSize, Timeout: exchangeTimeout, Logger: c.log,
+		MaxRequest: MaxSize, MaxStreams: MaxStreams,
+		Idle: IdleTimeout, Timeout: exchangeTimeout,
+		Observe: cfg.Observe, Logger: c.log,
 	}, c.serve)
 	c.wg.Go(c.watch)
 	return c, nil
@@ -93,6 +110,29 @@ func (c *Checker) Close() error {
 	err := c.sub.Close()
 	c.wg.Wait()
 	return err
+}
+
+// Stats is how much a Checker has to do now and refused since it started.
+type Stats struct {
+	// Known is the number of connected peers that passed.
+	Known int
+	// Streams are open, those that wait for their request among them.
+	Streams int
+	// Limited requests exceeded their peer's rate, RefusedStreams the streams
+	// a peer may have open, and Rejected connections were closed for what
+	// their peer said or did not say.
+	Limited, RefusedStreams, Rejected uint64
+}
+
+// Stats returns the present state.
+func (c *Checker) Stats() Stats {
+	load := c.server.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{
+		Known: len(c.known), Streams: load.Streams,
+		Limited: c.limit.Refused(), RefusedStreams: load.Refused, Rejected: c.rejected,
+	}
 }
 
 // Info returns what a connected peer said last, if it was heard.
@@ -175,6 +215,9 @@ func (c *Checker) passed(p peer.ID, in Info) {
 
 func (c *Checker) reject(p peer.ID, err error) {
 	c.log.Info("peer disconnected", "peer", p, "cause", err)
+	c.mu.Lock()
+	c.rejected++
+	c.mu.Unlock()
 	_ = c.h.Network().ClosePeer(p)
 	c.forget(p)
 }
@@ -195,6 +238,9 @@ func (c *Checker) forget(p peer.ID) {
 
 // serve answers one request.
 func (c *Checker) serve(_ context.Context, p peer.ID, receive func(proto.Message) error) (proto.Message, error) {
+	if !c.limit.Allow(p, time.Now()) {
+		return nil, rpc.ErrLimited
+	}
 	var req wakupb.WakuMetadataRequest
 	if err := receive(&req); err != nil {
 		return nil, err

@@ -30,6 +30,14 @@ type frames struct{ in chan *pubsubpb.RPC }
 
 func newHostile(t *testing.T, victim *testRelay, name string) *hostile {
 	t.Helper()
+	x := joinHostile(t, victim, name)
+	victim.awaitPeers(t, name, 1)
+	return x
+}
+
+// joinHostile is a hostile peer that says it is subscribed.
+func joinHostile(t *testing.T, victim *testRelay, name string) *hostile {
+	t.Helper()
 	x := &hostile{h: newHost(t), r: &frames{in: make(chan *pubsubpb.RPC, 256)}}
 	x.h.SetStreamHandler(ProtocolID, func(s network.Stream) {
 		r := msgio.NewVarintReaderSize(s, 1<<20)
@@ -51,7 +59,6 @@ func newHostile(t *testing.T, victim *testRelay, name string) *hostile {
 	}
 	x.s, x.w = s, msgio.NewVarintWriter(s)
 	x.send(t, &pubsubpb.RPC{Subscriptions: []*pubsubpb.RPC_SubOpts{{Subscribe: proto.Bool(true), Topicid: &name}}})
-	victim.awaitPeers(t, name, 1)
 	return x
 }
 

@@ -45,8 +45,9 @@ type skippingStream struct {
 	limit uint64
 	log   *slog.Logger
 
-	head []byte // of the frame's length, not given out yet
+	head []byte // of the frame's length, not given out yet; in room
 	body uint64 // bytes of the frame not given out yet
+	room [binary.MaxVarintLen64]byte
 }
 
 // Read implements io.Reader.
@@ -83,6 +84,6 @@ func (s *skippingStream) next() error {
 		_, err = s.r.Discard(int(size))
 		return err
 	}
-	s.head, s.body = binary.AppendUvarint(nil, size), size
+	s.head, s.body = binary.AppendUvarint(s.room[:0], size), size
 	return nil
 }

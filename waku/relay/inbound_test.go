@@ -118,11 +118,11 @@ func TestBurst(t *testing.T) {
 func TestUnvalidatedIsLost(t *testing.T) {
 	t.Parallel()
 	var lost []string
-	m := newMeshTracer(func(topic string) { lost = append(lost, topic) })
+	m := newMeshTracer("self", func(topic string) { lost = append(lost, topic) })
 	raw := &pubsub.Message{Message: &pubsubpb.Message{Topic: &shard32}}
 	m.RejectMessage(raw, pubsub.RejectValidationFailed)
 	m.RejectMessage(raw, pubsub.RejectValidationQueueFull)
-	newMeshTracer(nil).RejectMessage(raw, pubsub.RejectValidationQueueFull)
+	newMeshTracer("self", nil).RejectMessage(raw, pubsub.RejectValidationQueueFull)
 	if !slices.Equal(lost, []string{shard32}) {
 		t.Errorf("lost %v", lost)
 	}

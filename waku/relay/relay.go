@@ -3,9 +3,10 @@
 // topics. Parameters follow 29/WAKU2-CONFIG.
 //
 // What a relayed message must be is in [Decode]. The timestamp rule of
-// 64/WAKU2-NETWORK (20 seconds either way) is not applied: it belongs to the
-// network with rate limiting proofs, deployed relays of Status do not have
-// it, and a relay stricter than its neighbours punishes honest ones.
+// 64/WAKU2-NETWORK (20 seconds either way) is applied only where Config says
+// so: it belongs to the network with rate limiting proofs, deployed relays of
+// Status do not have it, and a relay stricter than its neighbours punishes
+// honest ones. On protected pubsub topics messages are signed ([Sign]).
 package relay
 
 import (
@@ -16,13 +17,16 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/account/key"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 )
@@ -41,6 +45,8 @@ var (
 	ErrNoPeers = errors.New("relay: no peer relays this pubsub topic")
 	// ErrClosed: the relay was closed.
 	ErrClosed = errors.New("relay: closed")
+	// ErrConfig: a configuration that makes no sense.
+	ErrConfig = errors.New("relay: configuration")
 )
 
 // Delivery is a message that came on a subscribed pubsub topic.
@@ -68,18 +74,30 @@ type Config struct {
 	// MaxFrame is the largest GossipSub frame sent or read, in bytes; zero for
 	// DefaultMaxFrame, at most MaxFrame. All relays of a network should agree.
 	MaxFrame int
+	// TimeWindow is how far the timestamp of a message may be from now: one
+	// without, and one beyond it, is neither relayed nor published.
+	// 64/WAKU2-NETWORK has message.MaxSkew. Zero accepts every time, and none.
+	TimeWindow time.Duration
+	// Protected names the key by which each message on a pubsub topic must be
+	// signed ([Sign]); the other topics are open to all.
+	Protected map[string]key.Public
+	// Now is the clock of these two; nil for time.Now.
+	Now func() time.Time
 	// Logger may be nil.
 	Logger *slog.Logger
 }
 
 // Relay is a Waku relay on a host.
 type Relay struct {
-	h      host.Host
-	cfg    Config
-	ps     *pubsub.PubSub
-	mesh   *meshTracer
-	ctx    context.Context
-	cancel context.CancelFunc
+	h          host.Host
+	cfg        Config
+	rules      rules
+	ps         *pubsub.PubSub
+	mesh       *meshTracer
+	notify     *network.NotifyBundle
+	neighbours *announced
+	ctx        context.Context
+	cancel     context.CancelFunc
 
 	mu     sync.Mutex
 	topics map[string]*joined
@@ -103,8 +121,24 @@ func New(h host.Host, cfg Config) (*Relay, error) {
 	if cfg.MaxFrame == 0 {
 		cfg.MaxFrame = DefaultMaxFrame
 	}
-	r := &Relay{h: h, cfg: cfg, topics: make(map[string]*joined)}
-	r.mesh = newMeshTracer(cfg.Lost)
+	if cfg.TimeWindow < 0 {
+		return nil, fmt.Errorf("%w: time window %v", ErrConfig, cfg.TimeWindow)
+	}
+	for name, pub := range cfg.Protected {
+		if name == "" || pub.IsZero() {
+			return nil, fmt.Errorf("%w: protected pubsub topic %q", ErrConfig, name)
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Relay{
+		h: h, cfg: cfg, topics: make(map[string]*joined),
+		rules: rules{window: cfg.TimeWindow, protected: maps.Clone(cfg.Protected), now: cfg.Now},
+	}
+	r.neighbours = &announced{log: cfg.Logger}
+	r.mesh = newMeshTracer(h.ID(), cfg.Lost)
+	r.mesh.gone = r.neighbours.forget
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	ps, err := pubsub.NewGossipSub(r.ctx, skippingHost{h, cfg.MaxFrame, cfg.Logger},
 		pubsub.WithLogger(cfg.Logger),
@@ -122,20 +156,30 @@ func New(h host.Host, cfg Config) (*Relay, error) {
 		pubsub.WithPeerScore(scoreParams(), scoreThresholds()),
 		pubsub.WithDefaultValidator(pubsub.ValidatorEx(r.validate), pubsub.WithValidatorInline(true)),
 		pubsub.WithRawTracer(r.mesh),
+		pubsub.WithSubscriptionFilter(r.neighbours),
 	)
 	if err != nil {
 		r.cancel()
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	r.ps = ps
+	r.notify = r.neighbours.notify()
+	h.Network().Notify(r.notify)
 	return r, nil
 }
 
 // validate is GossipSub's extended validator. The decoded message travels on
-// with the raw one.
+// with the raw one, and so does the cause of a rejection.
 func (r *Relay) validate(_ context.Context, from peer.ID, raw *pubsub.Message) pubsub.ValidationResult {
+	if _, checked := raw.ValidatorData.(*wakupb.WakuMessage); checked { // by Publish
+		return pubsub.ValidationAccept
+	}
 	m, err := Decode(raw.GetTopic(), raw.GetData(), r.cfg.MaxFrame)
+	if err == nil {
+		err = r.rules.check(raw.GetTopic(), m)
+	}
 	if err != nil {
+		raw.ValidatorData = err
 		r.cfg.Logger.Debug("message rejected", "peer", from, "topic", raw.GetTopic(), "cause", err)
 		return pubsub.ValidationReject
 	}
@@ -212,6 +256,7 @@ func (r *Relay) join(pubsubTopic string) (*joined, error) {
 	}
 	tp := &joined{t: t}
 	r.topics[pubsubTopic] = tp
+	r.mesh.counts.join(pubsubTopic)
 	return tp, nil
 }
 
@@ -258,9 +303,13 @@ func (r *Relay) countPeers(ctx context.Context, pubsubTopic string, events *pubs
 // (flood publishing). Errors: ErrNoPeers, and those of [Check].
 //
 // A message that was published or relayed in the last two minutes is not
-// sent again: the same bytes are the same message to the whole network.
+// sent again: the same bytes are the same message to the whole network. m is
+// given to Deliver, and must not be changed any more.
 func (r *Relay) Publish(ctx context.Context, pubsubTopic string, m *wakupb.WakuMessage) (int, error) {
 	if err := Check(pubsubTopic, m, r.cfg.MaxFrame); err != nil {
+		return 0, err
+	}
+	if err := r.rules.check(pubsubTopic, m); err != nil {
 		return 0, err
 	}
 	data, err := proto.Marshal(m)
@@ -277,9 +326,10 @@ func (r *Relay) Publish(ctx context.Context, pubsubTopic string, m *wakupb.WakuM
 	if peers == 0 {
 		return 0, ErrNoPeers
 	}
-	if err := tp.t.Publish(ctx, data); err != nil {
+	if err := tp.t.Publish(ctx, data, pubsub.WithValidatorData(m)); err != nil {
 		return 0, fmt.Errorf("relay: %w", err)
 	}
+	r.mesh.counts.of(pubsubTopic).published.Add(1)
 	return peers, nil
 }
 
@@ -322,5 +372,6 @@ func (r *Relay) Close() error {
 		errs = append(errs, tp.leave())
 	}
 	r.h.RemoveStreamHandler(ProtocolID)
+	r.h.Network().StopNotify(r.notify)
 	return errors.Join(errs...)
 }

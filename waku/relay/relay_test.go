@@ -83,7 +83,7 @@ func (r *testRelay) awaitPeers(t testing.TB, name string, n int) {
 	eventually(t, fmt.Sprintf("%d peers on %s", n, name), func() bool { return len(r.Peers(name)) == n })
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool, explain ...func()) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -92,6 +92,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
+			for _, f := range explain {
+				f()
+			}
 			t.Fatalf("never happened: %s", what)
 		}
 	}

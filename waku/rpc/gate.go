@@ -14,6 +14,8 @@ type Gate struct {
 
 	mu     sync.Mutex
 	open   map[peer.ID]int
+	total  int
+	turned uint64
 	closed bool
 	inside sync.WaitGroup
 }
@@ -23,13 +25,18 @@ type Gate struct {
 func (g *Gate) Enter(p peer.ID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || g.Max > 0 && g.open[p] >= g.Max {
+	if g.closed {
+		return false
+	}
+	if g.Max > 0 && g.open[p] >= g.Max {
+		g.turned++
 		return false
 	}
 	if g.open == nil {
 		g.open = make(map[peer.ID]int)
 	}
 	g.open[p]++
+	g.total++
 	g.inside.Add(1)
 	return true
 }
@@ -41,7 +48,22 @@ func (g *Gate) Leave(p peer.ID) {
 	if g.open[p]--; g.open[p] == 0 {
 		delete(g.open, p)
 	}
+	g.total--
 	g.inside.Done()
+}
+
+// Open returns the number of streams inside.
+func (g *Gate) Open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.total
+}
+
+// Refused returns how many streams were refused because their peer had Max.
+func (g *Gate) Refused() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.turned
 }
 
 // Close lets nobody in any more and waits until all have left.

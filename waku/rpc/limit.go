@@ -19,6 +19,7 @@ type Limiter struct {
 	rate, burst float64 // tokens a second, tokens at most
 	mu          sync.Mutex
 	buckets     map[peer.ID]bucket
+	refused     uint64
 }
 
 type bucket struct {
@@ -43,6 +44,22 @@ func (l *Limiter) Allow(p peer.ID, now time.Time) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	allowed := l.take(p, now)
+	if !allowed {
+		l.refused++
+	}
+	return allowed
+}
+
+// Refused returns how many times Allow refused.
+func (l *Limiter) Refused() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
+}
+
+// take takes a token of p at now if there is one; l.mu is held.
+func (l *Limiter) take(p peer.ID, now time.Time) bool {
 	b, ok := l.buckets[p]
 	if !ok {
 		if len(l.buckets) >= maxBuckets {
@@ -61,7 +78,7 @@ func (l *Limiter) Allow(p peer.ID, now time.Time) bool {
 
 // Wait takes a token of p, waiting for it until ctx ends.
 func (l *Limiter) Wait(ctx context.Context, p peer.ID) bool {
-	for !l.Allow(p, time.Now()) {
+	for !l.waited(p) {
 		select {
 		case <-time.After(time.Duration(float64(time.Second) / l.rate)):
 		case <-ctx.Done():
@@ -69,6 +86,16 @@ func (l *Limiter) Wait(ctx context.Context, p peer.ID) bool {
 		}
 	}
 	return true
+}
+
+// waited takes a token of p, which is no refusal when there is none yet.
+func (l *Limiter) waited(p peer.ID) bool {
+	if l.rate <= 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.take(p, time.Now())
 }
 
 // refill returns b at now; a clock that goes back takes nothing away.

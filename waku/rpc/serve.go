@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -35,16 +34,28 @@ type Config struct {
 	// MaxStreams bounds the streams one peer has open; 0 leaves that to the
 	// host's resource manager.
 	MaxStreams int
+	// MaxBusy bounds the requests of one peer that are answered at the same
+	// time, from reading one to writing its answer; the others wait. 0 is
+	// DefaultBusy.
+	MaxBusy int
 	// Idle is how long a stream may wait for the first byte of its request;
 	// 0 is as long as its connection. JavaScript clients open streams ahead
 	// of need.
 	Idle time.Duration
-	// Timeout is how long the request may take from its first byte, and the
-	// response from when it is known.
+	// Timeout is how long a request may wait for its turn, may take from its
+	// first byte or its turn, and the response from when it is known.
 	Timeout time.Duration
+	// Observe, when given, is told of each request once it is over, also of
+	// those refused, malformed or failed, and of streams refused by
+	// MaxStreams. It is called from several goroutines at a time and must
+	// not block.
+	Observe func(Exchange)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
+
+// DefaultBusy is the number of requests of one peer answered at the same time.
+const DefaultBusy = 8
 
 // Server answers the requests of one protocol.
 type Server struct {
@@ -54,6 +65,7 @@ type Server struct {
 	log    *slog.Logger
 	handle Handler
 	gate   Gate
+	busy   busy
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -64,6 +76,9 @@ func Serve(h host.Host, id protocol.ID, cfg Config, handle Handler) *Server {
 	s := &Server{h: h, id: id, cfg: cfg, log: cfg.Logger, handle: handle, gate: Gate{Max: cfg.MaxStreams}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.busy.max = cfg.MaxBusy; s.busy.max <= 0 {
+		s.busy.max = DefaultBusy
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	h.SetStreamHandler(id, s.serve)
@@ -78,50 +93,87 @@ func (s *Server) Close() {
 	s.gate.Close()
 }
 
+// Load is what a Server has at one moment and refused so far.
+type Load struct {
+	// Streams are open now, those that wait for their request among them.
+	Streams int
+	// Refused streams were beyond MaxStreams.
+	Refused uint64
+}
+
+// Load tells how much the server has to do.
+func (s *Server) Load() Load { return Load{Streams: s.gate.Open(), Refused: s.gate.Refused()} }
+
 func (s *Server) serve(stream network.Stream) {
 	p := stream.Conn().RemotePeer()
 	if !s.gate.Enter(p) {
 		_ = stream.Reset()
+		if s.ctx.Err() == nil { // refused, not closed
+			s.observe(Exchange{Peer: p, Err: ErrStreams})
+		}
 		return
 	}
 	defer s.gate.Leave(p)
 	defer context.AfterFunc(s.ctx, func() { _ = stream.Reset() })()
-	if err := s.answer(stream, p); err != nil {
-		_ = stream.Reset()
-		s.log.Debug("request unanswered", "protocol", s.id, "peer", p, "cause", err)
-	}
-}
-
-// answer handles the one request of a stream and closes it: clients read until
-// its end. A stream closed without a request is fine.
-func (s *Server) answer(stream network.Stream, p peer.ID) error {
+	c := &counted{Stream: stream}
 	if s.cfg.Idle > 0 {
 		_ = stream.SetReadDeadline(time.Now().Add(s.cfg.Idle))
 	}
-	r := bufio.NewReader(stream)
-	if _, err := r.Peek(1); errors.Is(err, io.EOF) {
-		return stream.Close()
-	} else if err != nil {
-		return err
+	switch err := c.wait(); {
+	case errors.Is(err, io.EOF): // closed without a request, which is fine
+		_ = stream.Close()
+		return
+	case err != nil:
+		_ = stream.Reset()
+		return
 	}
-	_ = stream.SetReadDeadline(time.Now().Add(s.cfg.Timeout))
-	resp, err := s.handle(s.ctx, p, func(req proto.Message) error { return read(r, s.cfg.MaxRequest, req) })
-	if err != nil {
-		return err
+	start := time.Now()
+	x := Exchange{Peer: p}
+	if x.Status, x.Err = s.inTurn(c, p); x.Err != nil {
+		_ = stream.Reset()
+		s.log.Debug("request unanswered", "protocol", s.id, "peer", p, "cause", x.Err)
 	}
-	_ = stream.SetWriteDeadline(time.Now().Add(s.cfg.Timeout))
-	if err := wire.Write(stream, resp); err != nil {
-		return err
-	}
-	return stream.Close()
+	x.Took, x.In, x.Out = time.Since(start), c.in, c.out
+	s.observe(x)
 }
 
-// read reads a request of at most limit bytes and tells one that is malformed
-// from a stream that fails.
-func read(r *bufio.Reader, limit int, req proto.Message) error {
-	err := wire.Read(r, limit, req)
-	if errors.Is(err, wire.ErrTooLarge) || errors.Is(err, proto.Error) {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+// inTurn answers when the peer has not too many requests under way.
+func (s *Server) inTurn(c *counted, p peer.ID) (uint32, error) {
+	if !s.busy.enter(s.ctx, p, s.cfg.Timeout) {
+		return 0, ErrBusy
 	}
-	return err
+	defer s.busy.leave(p)
+	return s.answer(c, p)
+}
+
+// answer handles the one request of a stream, of which the first byte has
+// come, and closes it: clients read until its end. It returns the status
+// answered.
+func (s *Server) answer(c *counted, p peer.ID) (uint32, error) {
+	r := readers.Get().(*bufio.Reader)
+	r.Reset(c)
+	defer func() {
+		r.Reset(nil)
+		readers.Put(r)
+	}()
+	_ = c.SetReadDeadline(time.Now().Add(s.cfg.Timeout))
+	resp, err := s.handle(s.ctx, p, func(req proto.Message) error { return read(r, s.cfg.MaxRequest, req) })
+	if err != nil {
+		return 0, err
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(s.cfg.Timeout))
+	if err := wire.Write(c, resp); err != nil {
+		return 0, err
+	}
+	if err := c.Close(); err != nil {
+		return 0, err
+	}
+	return statusOf(resp), nil
+}
+
+func (s *Server) observe(x Exchange) {
+	if s.cfg.Observe != nil {
+		x.Protocol = s.id
+		s.cfg.Observe(x)
+	}
 }

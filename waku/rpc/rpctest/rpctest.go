@@ -24,16 +24,17 @@ func Pair(t testing.TB) (a, b host.Host) {
 // Sockets returns two hosts connected over loopback.
 func Sockets(t testing.TB) (a, b host.Host) {
 	t.Helper()
-	a, b = listen(t), listen(t)
+	a, b = Listen(t), Listen(t)
 	if err := a.Connect(t.Context(), peer.AddrInfo{ID: b.ID(), Addrs: b.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
 	return a, b
 }
 
-func listen(t testing.TB) host.Host {
+// Listen returns a host that listens on loopback.
+func Listen(t testing.TB) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay())
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
