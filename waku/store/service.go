@@ -50,6 +50,9 @@ type ServiceConfig struct {
 	// how many of them at once. There is no limit when Rate is 0.
 	Rate  float64
 	Burst int
+	// Observe, when given, is told of each request once it is over; see
+	// rpc.Config.
+	Observe func(rpc.Exchange)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -76,7 +79,7 @@ func NewService(h host.Host, archive Archive, cfg ServiceConfig) *Service {
 	}
 	s.server = rpc.Serve(h, ProtocolID, rpc.Config{
 		MaxRequest: MaxRequest, MaxStreams: MaxStreams,
-		Idle: IdleTimeout, Timeout: RequestTimeout, Logger: s.log,
+		Idle: IdleTimeout, Timeout: RequestTimeout, Observe: cfg.Observe, Logger: s.log,
 	}, s.serve)
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/rpc"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
 )
 
@@ -262,6 +264,66 @@ func TestServiceRateLimit(t *testing.T) {
 	for i, want := range []error{nil, nil, ErrTooMany} {
 		if _, err := c.Query(context.Background(), p, &Query{}); !errors.Is(err, want) {
 			t.Errorf("query %d: %v, want %v", i, err, want)
+		}
+	}
+}
+
+// TestServiceObserve: the operator is told of each request, its status and how
+// large it was.
+func TestServiceObserve(t *testing.T) {
+	t.Parallel()
+	seen := make(chan rpc.Exchange, 10)
+	cfg := ServiceConfig{Rate: 0.001, Burst: 2, Observe: func(x rpc.Exchange) { seen <- x }}
+	a, p := serving(t, cfg, history(3, 10)...)
+	c := NewClient(a)
+	_, _ = c.Query(context.Background(), p, &Query{IncludeData: true})
+	_, _ = c.Query(context.Background(), p, &Query{Cursor: &message.Hash{1}})
+	_, _ = c.Query(context.Background(), p, &Query{})
+	for _, want := range []uint32{StatusOK, StatusBadRequest, StatusTooMany} {
+		x := <-seen
+		if x.Status != want || x.Peer != a.ID() || x.Protocol != ProtocolID || x.In == 0 || x.Out == 0 || x.Took <= 0 || x.Err != nil {
+			t.Errorf("observed %+v, want status %d", x, want)
+		}
+	}
+}
+
+// TestServiceAsJavaScriptAsks: those clients name the pubsub topic beside the
+// hashes they look up, take the hash of the outermost entry for the next
+// cursor, and go on until a page is empty.
+func TestServiceAsJavaScriptAsks(t *testing.T) {
+	t.Parallel()
+	kept := history(9, 10)
+	a, p := serving(t, ServiceConfig{}, kept...)
+	for _, forward := range []bool{true, false} {
+		req := &wakupb.StoreQueryRequest{
+			RequestId: "1", IncludeData: true, PubsubTopic: proto.String(testPubsub),
+			PaginationForward: forward, PaginationLimit: proto.Uint64(4),
+		}
+		for _, e := range kept {
+			req.MessageHashes = append(req.MessageHashes, e.Hash[:])
+		}
+		var sizes []int
+		got := make(map[message.Hash]bool)
+		for range kept {
+			resp, err := NewClient(a).exchange(context.Background(), p, req)
+			if err != nil || resp.GetStatusCode() != StatusOK {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			sizes = append(sizes, len(resp.Messages))
+			if len(resp.Messages) == 0 {
+				break
+			}
+			for _, kv := range resp.Messages {
+				got[message.Hash(kv.MessageHash)] = true
+			}
+			edge := resp.Messages[0]
+			if forward {
+				edge = resp.Messages[len(resp.Messages)-1]
+			}
+			req.PaginationCursor = edge.MessageHash
+		}
+		if !slices.Equal(sizes, []int{4, 4, 1, 0}) || len(got) != len(kept) {
+			t.Errorf("forward %v: pages of %v, %d entries", forward, sizes, len(got))
 		}
 	}
 }

@@ -1,313 +1,168 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-	"google.golang.org/protobuf/proto"
+	"github.com/gofrs/flock"
 )
 
-// ErrSchema is a database written by a later version of the program.
-var ErrSchema = errors.New("store: unknown database schema")
+// ErrLocked is an archive that another process has open, or this one.
+var ErrLocked = errors.New("store: the archive is in use")
 
 const (
-	// schemaVersion is kept as the database's user_version.
-	schemaVersion = 1
-	// readers is the number of connections that answer queries.
-	readers = 3
-	// maxGroup bounds the entries that share one commit.
-	maxGroup = 2000
-	// maxTopicCache bounds the topic ids the writer remembers.
-	maxTopicCache = 16384
-	busyTimeout   = 10 * time.Second
+	// sliceName is the form of a slice's name: the hour it starts with.
+	sliceName   = "2006-01-02T15"
+	sliceSuffix = ".db"
+	lockSuffix  = ".lock"
+	// maxReaders bounds the queries that read at the same time.
+	maxReaders = 4
 )
 
-// The table is in the order queries walk it, so that pages are ranges and new
-// entries go to its end. Pairs of pubsub and content topic are kept once and
-// stand as a number in entries and index. The hash index needs no more than
-// the hash: it carries the primary key.
-const schema = `
-CREATE TABLE topics (
-	id            INTEGER PRIMARY KEY,
-	pubsub_topic  TEXT NOT NULL,
-	content_topic TEXT NOT NULL,
-	UNIQUE (content_topic, pubsub_topic)
-) STRICT;
-CREATE TABLE messages (
-	timestamp INTEGER NOT NULL,
-	hash      BLOB NOT NULL,
-	topic     INTEGER NOT NULL REFERENCES topics (id),
-	message   BLOB NOT NULL,
-	PRIMARY KEY (timestamp, hash)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX messages_by_topic ON messages (topic, timestamp, hash);
-CREATE INDEX messages_by_hash ON messages (hash);
-`
+// firstDay is the start of the second slice: what is older, which no network
+// was there to carry, has one in common. It bounds their number.
+var firstDay = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 
-// SQLite is an Archive in one SQLite database: one writer that commits
-// concurrent inserts together, and a few readers beside it. A commit outlives
-// the process; the newest may be lost when the machine loses power.
+// SQLite is an archive in a directory of SQLite databases, one for each slice
+// of time: a day, or less where more than 256 MiB came in. Removing the oldest
+// entries is removing files.
+//
+// One writer commits concurrent inserts together, and readers do not wait for
+// it. A commit outlives the process; the newest may be lost when the machine
+// loses power.
+//
+// A slice keeps its rows as they come. Their index is in memory for the newest
+// rows and in chunks of some 16,000 for the others, which are written as they
+// stay; see chunk. In memory an archive takes about 2 bytes an entry, and a
+// few megabytes.
 type SQLite struct {
-	work  chan *insertion
-	write chan *conn // the writing connection
-	read  chan *conn // idle reading connections
-	conns []*conn
-
-	mu      sync.RWMutex // held for reading while an operation is under way
-	closed  bool
+	dir     string // empty for an archive in memory
+	lock    *flock.Flock
+	work    chan *insertion
 	stopped chan struct{}
+	pool    pool
+
+	// Locks, in the order in which they are taken. mu is held for reading
+	// while an operation is under way. writing is held by who writes. reading
+	// is held for reading by queries, and by who removes what they may have
+	// seen.
+	mu      sync.RWMutex
+	closed  bool
+	writing sync.Mutex
+	reading sync.RWMutex
+
+	slices atomic.Pointer[[]*slice] // in order; replaced by who holds writing
+	writes uint64                   // counted by the writer
+
+	readers chan struct{} // a place for each query under way
+	limits  limits
 }
 
-var _ Archive = (*SQLite)(nil)
+// limits are where an archive begins something new.
+type limits struct {
+	// chunk is the number of rows of a slice whose index is in memory before
+	// it is written.
+	chunk int
+	// slice is how large the messages of a slice may get before the next hour
+	// has a slice of its own, in bytes.
+	slice int64
+}
 
-// OpenSQLite opens or creates the archive at path. The path "" or ":memory:"
-// is an archive that lives as long as it is open.
-func OpenSQLite(path string) (*SQLite, error) {
-	s := &SQLite{
-		work:    make(chan *insertion, 64),
-		write:   make(chan *conn, 1),
-		stopped: make(chan struct{}),
-	}
-	memory := path == "" || path == ":memory:"
-	if memory {
-		path = ":memory:"
-	}
-	w, err := s.open(path, 0)
-	if err == nil {
-		err = w.migrate()
+var usualLimits = limits{chunk: 16384, slice: 256 << 20}
+
+var _ Maintainer = (*SQLite)(nil)
+
+// OpenSQLite opens or creates the archive at path, a directory; a lock file
+// beside it keeps other processes out (ErrLocked). An archive that an earlier
+// version left there in a file of its own is taken over, which takes some
+// seconds for each million entries. The path "" or ":memory:" is an archive
+// that lives as long as it is open.
+func OpenSQLite(path string) (*SQLite, error) { return openSQLite(path, usualLimits) }
+
+func openSQLite(path string, l limits) (*SQLite, error) {
+	a := &SQLite{work: make(chan *insertion, 64), stopped: make(chan struct{}),
+		readers: make(chan struct{}, maxReaders), limits: l}
+	var err error
+	if path == "" || path == ":memory:" {
+		err = a.openMemory()
+	} else {
+		err = a.openDirectory(filepath.Clean(path))
 	}
 	if err != nil {
-		s.closeAll()
+		_ = a.release()
 		return nil, fmt.Errorf("opening the store archive: %w", err)
 	}
-	s.write <- w
-	if memory {
-		s.read = s.write // a database in memory belongs to its connection
-	} else {
-		s.read = make(chan *conn, readers)
-		for range readers {
-			r, err := s.open(path, sqlite3.OPEN_READONLY)
-			if err != nil {
-				s.closeAll()
-				return nil, fmt.Errorf("opening the store archive: %w", err)
-			}
-			s.read <- r
-		}
-	}
-	go s.writeLoop()
-	return s, nil
+	go a.writeLoop()
+	return a, nil
 }
 
-func (s *SQLite) open(path string, flags sqlite3.OpenFlag) (*conn, error) {
-	if flags == 0 {
-		flags = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE
-	}
-	db, err := sqlite3.OpenFlags(path, flags)
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{db: db, stmts: make(map[string]*sqlite3.Stmt)}
-	s.conns = append(s.conns, c)
-	if err := db.BusyTimeout(busyTimeout); err != nil {
-		return nil, err
-	}
-	if flags&sqlite3.OPEN_READONLY != 0 {
-		return c, nil
-	}
-	return c, db.Exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;`)
-}
-
-// closeAll closes every connection.
-func (s *SQLite) closeAll() error {
-	var errs []error
-	for _, c := range s.conns {
-		for _, st := range c.stmts {
-			errs = append(errs, st.Close())
-		}
-		errs = append(errs, c.db.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// Close implements Archive.
-func (s *SQLite) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	close(s.work)
-	<-s.stopped
-	return s.closeAll()
-}
-
-// insertion is one call of Insert on its way to the writer.
-type insertion struct {
-	rows []row
-	done chan error
-}
-
-// row is an entry in the form it is stored.
-type row struct {
-	key
-	topic   topic
-	message []byte
-}
-
-// topic is a pair of topics as in the table.
-type topic struct{ pubsub, content string }
-
-// Insert implements Archive.
-func (s *SQLite) Insert(ctx context.Context, entries ...Entry) error {
-	now := time.Now()
-	in := &insertion{rows: make([]row, 0, len(entries)), done: make(chan error, 1)}
-	for i := range entries {
-		e := &entries[i]
-		if err := e.Check(now); err != nil {
-			return err
-		}
-		raw, err := proto.Marshal(e.Message)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		in.rows = append(in.rows, row{
-			key:     key{e.Message.GetTimestamp(), e.Hash[:]},
-			topic:   topic{e.PubsubTopic, e.Message.GetContentTopic()},
-			message: raw,
-		})
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return ErrClosed
-	}
-	if len(in.rows) == 0 {
-		return nil
-	}
-	select {
-	case s.work <- in:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-in.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// writeLoop commits insertions, those that wait together at once, until work
-// is closed and drained.
-func (s *SQLite) writeLoop() {
-	defer close(s.stopped)
-	topics := make(map[topic]int64)
-	for in := range s.work {
-		c := <-s.write
-		group, size := []*insertion{in}, len(in.rows)
-	gather:
-		for size < maxGroup {
-			select {
-			case next, ok := <-s.work:
-				if !ok {
-					break gather
-				}
-				group, size = append(group, next), size+len(next.rows)
-			default:
-				break gather
-			}
-		}
-		err := c.insert(group, topics)
-		s.write <- c
-		if err != nil {
-			// Ids given in the rolled back transaction do not exist.
-			clear(topics)
-			err = fmt.Errorf("inserting into the store archive: %w", err)
-		}
-		for _, g := range group {
-			g.done <- err
-		}
-	}
-}
-
-// conn is a connection with its prepared statements.
-type conn struct {
-	db    *sqlite3.Conn
-	stmts map[string]*sqlite3.Stmt
-}
-
-// prepare returns the statement of a text, reset and ready to be bound.
-func (c *conn) prepare(sql string) (*sqlite3.Stmt, error) {
-	if st, ok := c.stmts[sql]; ok {
-		return st, nil
-	}
-	st, _, err := c.db.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
-	if err != nil {
-		return nil, err
-	}
-	c.stmts[sql] = st
-	return st, nil
-}
-
-// migrate brings the schema up to schemaVersion.
-func (c *conn) migrate() (err error) {
-	st, _, err := c.db.Prepare(`PRAGMA user_version`)
+func (a *SQLite) openMemory() error {
+	s := &slice{path: ":memory:"}
+	c, err := connect(s)
 	if err != nil {
 		return err
 	}
-	st.Step()
-	version := st.ColumnInt(0)
-	if err := errors.Join(st.Err(), st.Close()); err != nil {
-		return err
-	}
-	switch version {
-	case schemaVersion:
-		return nil
-	case 0:
-	default:
-		return fmt.Errorf("%w: version %d, this program knows %d", ErrSchema, version, schemaVersion)
-	}
-	tx, err := c.db.BeginImmediate()
-	if err != nil {
-		return err
-	}
-	defer tx.End(&err)
-	return c.db.Exec(schema + fmt.Sprintf(`PRAGMA user_version = %d;`, schemaVersion))
+	a.pool.only = make(chan *conn, 1)
+	a.pool.only <- c
+	a.slices.Store(&[]*slice{s})
+	return s.load(c)
 }
 
-const (
-	insertSQL      = `INSERT INTO messages (timestamp, hash, topic, message) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING`
-	insertTopicSQL = `INSERT INTO topics (pubsub_topic, content_topic) VALUES (?1, ?2)`
-)
-
-// insert writes the rows of a group in one transaction.
-func (c *conn) insert(group []*insertion, topics map[topic]int64) (err error) {
-	tx, err := c.db.BeginImmediate()
+func (a *SQLite) openDirectory(dir string) error {
+	lock := flock.New(dir + lockSuffix)
+	ok, err := lock.TryLock()
 	if err != nil {
 		return err
 	}
-	defer tx.End(&err)
-	st, err := c.prepare(insertSQL)
+	if !ok {
+		return fmt.Errorf("%w: %s", ErrLocked, dir)
+	}
+	a.lock, a.dir = lock, dir
+	a.slices.Store(&[]*slice{})
+	if err := setAside(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	for _, in := range group {
-		for i := range in.rows {
-			r := &in.rows[i]
-			id, err := c.topicID(r.topic, topics)
-			if err != nil {
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), sliceSuffix)
+		if start, err := time.Parse(sliceName, name); ok && err == nil {
+			if _, err := a.addSlice(start.UnixNano()); err != nil {
 				return err
 			}
-			if err := errors.Join(st.BindInt64(1, r.timestamp), st.BindBlob(2, r.hash),
-				st.BindInt64(3, id), st.BindBlob(4, r.message)); err != nil {
-				return err
+		}
+	}
+	if err := a.sweep(files); err != nil {
+		return err
+	}
+	return a.takeOver()
+}
+
+// sweep removes what is left of slices whose removal was cut short.
+func (a *SQLite) sweep(files []os.DirEntry) error {
+	for _, f := range files {
+		for _, suffix := range suffixes[1:] {
+			name, ok := strings.CutSuffix(f.Name(), sliceSuffix+suffix)
+			start, err := time.Parse(sliceName, name)
+			if !ok || err != nil || a.sliceAt(start.UnixNano()) != nil {
+				continue
 			}
-			if err := st.Exec(); err != nil {
+			if err := os.Remove(filepath.Join(a.dir, f.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 		}
@@ -315,29 +170,82 @@ func (c *conn) insert(group []*insertion, topics map[topic]int64) (err error) {
 	return nil
 }
 
-// topicID returns the number of a topic pair, giving it one if need be.
-func (c *conn) topicID(t topic, known map[topic]int64) (int64, error) {
-	if id, ok := known[t]; ok {
-		return id, nil
-	}
-	id, err := c.findTopic(t)
-	if err == nil && id == 0 {
-		var st *sqlite3.Stmt
-		if st, err = c.prepare(insertTopicSQL); err != nil {
-			return 0, err
-		}
-		err = errors.Join(st.BindText(1, t.pubsub), st.BindText(2, t.content))
-		if err == nil {
-			err = st.Exec()
-		}
-		id = c.db.LastInsertRowID()
-	}
+// addSlice opens or creates the slice that starts at a time.
+func (a *SQLite) addSlice(start int64) (*slice, error) {
+	s := &slice{start: start, path: filepath.Join(a.dir, time.Unix(0, start).UTC().Format(sliceName)+sliceSuffix)}
+	c, err := a.pool.get(context.Background(), s)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if len(known) >= maxTopicCache {
-		clear(known)
+	err = s.load(c)
+	a.pool.put(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}
-	known[t] = id
-	return id, nil
+	all := append(slices.Clone(*a.slices.Load()), s)
+	slices.SortFunc(all, func(a, b *slice) int { return cmp.Compare(a.start, b.start) })
+	a.slices.Store(&all)
+	return s, nil
+}
+
+// sliceAt returns the last slice that starts at a time or before.
+func (a *SQLite) sliceAt(at int64) *slice {
+	all := *a.slices.Load()
+	i := sort.Search(len(all), func(i int) bool { return all[i].start > at })
+	if i == 0 {
+		return nil
+	}
+	return all[i-1]
+}
+
+// sliceFor returns the slice for an entry of a timestamp, making it if need
+// be. writing is held.
+func (a *SQLite) sliceFor(at int64) (*slice, error) {
+	s := a.sliceAt(at)
+	if a.pool.only != nil {
+		return s, nil
+	}
+	day := int64(0)
+	if at >= firstDay {
+		day = floor(at, 24*time.Hour)
+	}
+	if s == nil || s.start < day {
+		return a.addSlice(day)
+	}
+	if hour := floor(at, time.Hour); s.payload >= a.limits.slice && s.newest < hour && day != 0 {
+		return a.addSlice(hour)
+	}
+	return s, nil
+}
+
+func floor(at int64, d time.Duration) int64 { return at - at%int64(d) }
+
+// Close implements Archive.
+func (a *SQLite) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil
+	}
+	a.closed = true
+	close(a.work)
+	<-a.stopped
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	var errs []error
+	if a.dir != "" {
+		for _, s := range *a.slices.Load() {
+			errs = append(errs, a.flush(s))
+		}
+	}
+	return errors.Join(append(errs, a.release())...)
+}
+
+// release closes what is open.
+func (a *SQLite) release() error {
+	err := a.pool.drop(nil)
+	if a.lock != nil {
+		err = errors.Join(err, a.lock.Unlock())
+	}
+	return err
 }

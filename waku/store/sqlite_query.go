@@ -2,139 +2,135 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 
-	"github.com/ncruces/go-sqlite3"
 	"google.golang.org/protobuf/proto"
 
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 )
 
-// The statements of queries. Keys come first, out of an index alone; messages
-// are then read one by one under their primary key, and only those of the
-// page. A key range is half open, from included.
 const (
-	topicSQL = `SELECT id FROM topics WHERE content_topic = ?1 AND pubsub_topic = ?2`
-
-	rangeSQL        = `SELECT timestamp, hash FROM messages WHERE (timestamp, hash) >= (?1, ?2) AND (timestamp, hash) < (?3, ?4) ORDER BY timestamp, hash LIMIT ?5`
-	rangeBackSQL    = `SELECT timestamp, hash FROM messages WHERE (timestamp, hash) >= (?1, ?2) AND (timestamp, hash) < (?3, ?4) ORDER BY timestamp DESC, hash DESC LIMIT ?5`
-	topicRangeSQL   = `SELECT timestamp, hash FROM messages WHERE topic = ?6 AND (timestamp, hash) >= (?1, ?2) AND (timestamp, hash) < (?3, ?4) ORDER BY timestamp, hash LIMIT ?5`
-	topicRangeBkSQL = `SELECT timestamp, hash FROM messages WHERE topic = ?6 AND (timestamp, hash) >= (?1, ?2) AND (timestamp, hash) < (?3, ?4) ORDER BY timestamp DESC, hash DESC LIMIT ?5`
-
-	hashSQL    = `SELECT timestamp FROM messages WHERE hash = ?1`
-	messageSQL = `SELECT t.pubsub_topic, m.message FROM messages m JOIN topics t ON t.id = m.topic WHERE m.timestamp = ?1 AND m.hash = ?2`
-	pubsubSQL  = `SELECT t.pubsub_topic FROM messages m JOIN topics t ON t.id = m.topic WHERE m.timestamp = ?1 AND m.hash = ?2`
+	messageSQL = `SELECT message FROM messages WHERE id = ?1`
 )
 
-// key is a place in the order of entries: the primary key of one, or, as the
-// bound of a range, a place between two.
-type key struct {
-	timestamp int64
-	hash      []byte
+// place is an entry in the index of its slice.
+type place struct {
+	record
+	in *slice
 }
-
-func compareKeys(a, b key) int {
-	return cmp.Or(cmp.Compare(a.timestamp, b.timestamp), bytes.Compare(a.hash, b.hash))
-}
-
-// after is the first place behind k.
-func (k key) after() key { return key{k.timestamp, append(slices.Clone(k.hash), 0)} }
 
 // Query implements Archive.
-func (s *SQLite) Query(ctx context.Context, q *Query) (page *Page, err error) {
+func (a *SQLite) Query(ctx context.Context, q *Query) (page *Page, err error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return nil, ErrClosed
-	}
-	var c *conn
-	select {
-	case c = <-s.read:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() {
-		c.db.SetInterrupt(context.Background())
-		s.read <- c
-	}()
-	c.db.SetInterrupt(ctx)
-	page, err = c.query(q)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil && !errors.Is(err, ErrUnknownCursor):
-		return nil, fmt.Errorf("querying the store archive: %w", err)
+	err = a.read(ctx, func(r *reader) error {
+		page, err = r.query(q)
+		return err
+	})
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrUnknownCursor) && !errors.Is(err, ErrClosed) {
+		err = fmt.Errorf("querying the store archive: %w", err)
 	}
 	return page, err
 }
 
-// query answers one page out of one snapshot of the database.
-func (c *conn) query(q *Query) (page *Page, err error) {
-	tx := c.db.Begin()
-	defer func() {
-		if endErr := tx.Rollback(); err == nil {
-			err = endErr
-		}
-	}()
-	from := key{q.TimeStart, nil}
-	to := key{math.MaxInt64, bytes.Repeat([]byte{0xff}, len(message.Hash{})+1)}
+// read lets do read while nothing is removed.
+func (a *SQLite) read(ctx context.Context, do func(*reader) error) error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.closed {
+		return ErrClosed
+	}
+	select {
+	case a.readers <- struct{}{}:
+		defer func() { <-a.readers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.reading.RLock()
+	defer a.reading.RUnlock()
+	r := &reader{session: session{ctx: ctx, pool: &a.pool}, slices: *a.slices.Load()}
+	defer r.close()
+	err := do(r)
+	if cause := ctx.Err(); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// reader reads the slices there are at one moment.
+type reader struct {
+	session
+	slices []*slice
+	// The pubsub topics by number of the slice asked last.
+	pubsubs map[uint32]string
+	of      *slice
+}
+
+// query answers one page.
+func (r *reader) query(q *Query) (*Page, error) {
+	// One more than the page tells whether there is another.
+	size := q.PageSize()
+	w := within{from: key{q.TimeStart, nil}, to: last, forward: q.Forward, limit: size + 1}
 	if q.TimeEnd != 0 {
-		to = key{q.TimeEnd, nil}
+		w.to = key{q.TimeEnd, nil}
 	}
 	if q.Cursor != nil {
-		at, ok, err := c.findHash(*q.Cursor)
+		at, err := r.find(*q.Cursor)
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
+		if len(at) == 0 {
 			return nil, fmt.Errorf("%w: %s", ErrUnknownCursor, *q.Cursor)
 		}
-		if q.Forward && compareKeys(from, at.after()) < 0 {
-			from = at.after()
-		} else if !q.Forward && compareKeys(at, to) < 0 {
-			to = at
+		if k := at[0].key(); q.Forward && compareKeys(w.from, k.after()) < 0 {
+			w.from = k.after()
+		} else if !q.Forward && compareKeys(k, w.to) < 0 {
+			w.to = k
 		}
 	}
-	// One more than the page tells whether there is another.
-	size := q.PageSize()
-	var keys []key
+	var (
+		found []place
+		err   error
+	)
 	switch {
 	case len(q.Hashes) > 0:
-		keys, err = c.lookup(q, from, to)
+		found, err = r.lookup(q, &w)
 	case len(q.ContentTopics) > 0:
-		keys, err = c.scanTopics(q, from, to, size+1)
-	case q.Forward:
-		keys, err = c.scan(rangeSQL, 0, from, to, size+1)
+		var topics []topic
+		for _, content := range q.ContentTopics {
+			if t := (topic{q.PubsubTopic, content}); !slices.Contains(topics, t) {
+				topics = append(topics, t)
+			}
+		}
+		found, err = r.scan(topics, w)
 	default:
-		keys, err = c.scan(rangeBackSQL, 0, from, to, size+1)
+		found, err = r.scan(nil, w)
 	}
 	if err != nil {
 		return nil, err
 	}
-	more := len(keys) > size
-	keys = keys[:min(size, len(keys))]
+	more := len(found) > size
+	found = found[:min(size, len(found))]
 	if !q.Forward {
-		slices.Reverse(keys)
+		slices.Reverse(found)
 	}
-	page = &Page{Messages: make([]Entry, len(keys))}
-	for i, k := range keys {
-		if page.Messages[i], err = c.entry(k, q.IncludeData); err != nil {
-			return nil, err
-		}
+	page := &Page{Messages: make([]Entry, len(found))}
+	for i := range found {
+		page.Messages[i].Hash = found[i].hash
+	}
+	if q.IncludeData {
+		err = r.fill(page.Messages, found)
 	}
 	if more {
 		page.Cursor = page.edge(q.Forward)
 	}
-	return page, nil
+	return page, err
 }
 
 // edge is the hash a further page starts behind.
@@ -146,81 +142,175 @@ func (p *Page) edge(forward bool) *message.Hash {
 	return &h
 }
 
-// scan returns the first keys of a range, the last ones first for the
-// statements that run backward.
-func (c *conn) scan(sql string, topic int64, from, to key, limit int) (keys []key, err error) {
-	st, err := c.prepare(sql)
-	if err != nil {
-		return nil, err
+// scan returns the first entries within w, of some topic pairs or, when none
+// is given, of all.
+func (r *reader) scan(topics []topic, w within) ([]place, error) {
+	var out []place
+	for i := range r.slices {
+		if !w.forward {
+			i = len(r.slices) - 1 - i
+		}
+		s, end := r.slices[i], int64(math.MaxInt64)
+		if i+1 < len(r.slices) {
+			end = r.slices[i+1].start
+		}
+		if s.start > w.to.timestamp || end <= w.from.timestamp {
+			continue
+		}
+		part := w
+		part.limit = w.limit - len(out)
+		found, err := r.scanSlice(s, topics, &part)
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range found {
+			out = append(out, place{rec, s})
+		}
+		if len(out) >= w.limit {
+			break
+		}
 	}
-	err = errors.Join(st.BindInt64(1, from.timestamp), st.BindBlob(2, from.hash),
-		st.BindInt64(3, to.timestamp), st.BindBlob(4, to.hash), st.BindInt(5, limit))
-	if topic != 0 {
-		err = errors.Join(err, st.BindInt64(6, topic))
-	}
-	if err != nil {
-		return nil, err
-	}
-	err = each(st, func() error {
-		keys = append(keys, key{st.ColumnInt64(0), st.ColumnBlob(1, nil)})
-		return nil
-	})
-	return keys, err
+	return out, nil
 }
 
-// scanTopics merges the scans of several topics: each is a range of the
-// index, and what is found so far narrows the ranges that follow.
-func (c *conn) scanTopics(q *Query, from, to key, limit int) ([]key, error) {
-	var found []key
-	sql, order := topicRangeBkSQL, func(a, b key) int { return compareKeys(b, a) }
-	if q.Forward {
-		sql, order = topicRangeSQL, compareKeys
+// scanSlice returns the first entries of a slice within w. What is found
+// narrows w for what is looked through after it.
+func (r *reader) scanSlice(s *slice, topics []topic, w *within) ([]record, error) {
+	var found []record
+	chunks := s.view(func(t *tail) {
+		if len(topics) == 0 {
+			found = t.scan(found, nil, w)
+		}
+		for i := range topics {
+			found = w.reduce(t.scan(found, &topics[i], w))
+		}
+	})
+	keys := make([]uint64, len(topics))
+	for i, t := range topics {
+		keys[i] = t.filterKey()
 	}
-	asked := make(map[string]bool, len(q.ContentTopics))
-	for _, content := range q.ContentTopics {
-		if asked[content] {
+	found = w.reduce(found)
+	var c *conn
+	ids := make([]uint32, len(topics)) // asked for when first needed
+	known := false
+	for i := range chunks {
+		ch := chunks[i]
+		if !w.forward {
+			ch = chunks[len(chunks)-1-i]
+		}
+		if ch.max < w.from.timestamp || ch.min > w.to.timestamp {
 			continue
 		}
-		asked[content] = true
-		id, err := c.findTopic(topic{q.PubsubTopic, content})
-		if err != nil {
-			return nil, err
-		}
-		if id == 0 {
-			continue
-		}
-		keys, err := c.scan(sql, id, from, to, limit)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, keys...)
-		slices.SortFunc(found, order)
-		if len(found) >= limit {
-			found = found[:limit]
-			if q.Forward {
-				to = found[limit-1]
-			} else {
-				from = found[limit-1].after()
+		var hit []int
+		for i, k := range keys {
+			if ch.filter.has(k) {
+				hit = append(hit, i)
 			}
+		}
+		if len(hit) == 0 && len(topics) > 0 {
+			continue
+		}
+		var err error
+		if c == nil {
+			if c, err = r.open(s); err != nil {
+				return nil, err
+			}
+		}
+		if len(topics) == 0 {
+			if found, err = c.scanChunk(found, ch, 0, w); err != nil {
+				return nil, err
+			}
+			found = w.reduce(found)
+			continue
+		}
+		if !known {
+			for i, t := range topics {
+				if ids[i], err = c.findTopic(t); err != nil {
+					return nil, err
+				}
+			}
+			known = true
+		}
+		for _, i := range hit {
+			if ids[i] == 0 {
+				continue
+			}
+			if found, err = c.scanChunk(found, ch, ids[i], w); err != nil {
+				return nil, err
+			}
+			found = w.reduce(found)
 		}
 	}
 	return found, nil
 }
 
-// lookup returns the keys of the asked hashes that are there and in range,
-// in the query's direction.
-func (c *conn) lookup(q *Query, from, to key) ([]key, error) {
-	var found []key
-	for _, h := range q.Hashes {
-		k, ok, err := c.findHash(h)
-		if err != nil {
-			return nil, err
+// find returns the places of hashes, those that are there, each once.
+func (r *reader) find(hashes ...message.Hash) (out []place, err error) {
+	missing := slices.Clone(hashes)
+	slices.SortFunc(missing, func(a, b message.Hash) int { return bytes.Compare(a[:], b[:]) })
+	missing = slices.Compact(missing)
+	for i := range r.slices { // the newest are asked for most
+		s := r.slices[len(r.slices)-1-i]
+		chunks := s.view(func(t *tail) {
+			missing = slices.DeleteFunc(missing, func(h message.Hash) bool {
+				rec, ok := t.find(&h)
+				if ok {
+					out = append(out, place{rec, s})
+				}
+				return ok
+			})
+		})
+		var c *conn
+		for j := range chunks {
+			ch := chunks[len(chunks)-1-j]
+			missing = slices.DeleteFunc(missing, func(h message.Hash) bool {
+				if err != nil || !ch.filter.has(prefix(&h)) {
+					return false
+				}
+				if c == nil {
+					if c, err = r.open(s); err != nil {
+						return false
+					}
+				}
+				var (
+					rec record
+					ok  bool
+				)
+				if rec, ok, err = c.findIn(ch, &h); ok {
+					out = append(out, place{rec, s})
+				}
+				return ok
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
-		if !ok || compareKeys(k, from) < 0 || compareKeys(k, to) >= 0 {
+		if len(missing) == 0 {
+			break
+		}
+	}
+	return out, nil
+}
+
+// lookup returns the asked hashes that are there and within w, in the query's
+// direction.
+func (r *reader) lookup(q *Query, w *within) ([]place, error) {
+	found, err := r.find(q.Hashes...)
+	if err != nil {
+		return nil, err
+	}
+	r.close() // the snapshot may be older than what was found
+	slices.SortFunc(found, func(a, b place) int { return compareRecords(a.record, b.record) })
+	if !q.Forward {
+		slices.Reverse(found)
+	}
+	kept := found[:0]
+	for _, p := range found {
+		if k := p.key(); compareKeys(k, w.from) < 0 || compareKeys(k, w.to) >= 0 {
 			continue
 		}
 		if q.PubsubTopic != "" {
-			pubsub, err := c.pubsubOf(k)
+			pubsub, err := r.pubsub(&p)
 			if err != nil {
 				return nil, err
 			}
@@ -228,87 +318,60 @@ func (c *conn) lookup(q *Query, from, to key) ([]key, error) {
 				continue
 			}
 		}
-		found = append(found, k)
+		kept = append(kept, p)
 	}
-	slices.SortFunc(found, compareKeys)
-	found = slices.CompactFunc(found, func(a, b key) bool { return compareKeys(a, b) == 0 })
-	if !q.Forward {
-		slices.Reverse(found)
-	}
-	return found, nil
+	return kept, nil
 }
 
-// findTopic returns the number of a topic pair, 0 when it has none.
-func (c *conn) findTopic(t topic) (id int64, err error) {
-	st, err := c.prepare(topicSQL)
-	if err != nil {
-		return 0, err
+// pubsub returns the pubsub topic of an entry.
+func (r *reader) pubsub(p *place) (string, error) {
+	if r.of != p.in {
+		r.of, r.pubsubs = p.in, make(map[uint32]string)
 	}
-	if err := errors.Join(st.BindText(1, t.content), st.BindText(2, t.pubsub)); err != nil {
-		return 0, err
+	if name, ok := r.pubsubs[p.topic]; ok {
+		return name, nil
 	}
-	err = each(st, func() error { id = st.ColumnInt64(0); return nil })
-	return id, err
-}
-
-// findHash returns the key of the entry with a hash.
-func (c *conn) findHash(h message.Hash) (k key, ok bool, err error) {
-	st, err := c.prepare(hashSQL)
-	if err != nil {
-		return k, false, err
-	}
-	if err := st.BindBlob(1, h[:]); err != nil {
-		return k, false, err
-	}
-	err = each(st, func() error {
-		k, ok = key{st.ColumnInt64(0), h[:]}, true
-		return nil
-	})
-	return k, ok, err
-}
-
-// pubsubOf returns the pubsub topic of an entry.
-func (c *conn) pubsubOf(k key) (pubsub string, err error) {
-	st, err := c.prepare(pubsubSQL)
+	c, err := r.at(p.in)
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(st.BindInt64(1, k.timestamp), st.BindBlob(2, k.hash)); err != nil {
-		return "", err
+	t, err := c.topicName(p.topic)
+	if err == nil {
+		r.pubsubs[p.topic] = t.pubsub
 	}
-	err = each(st, func() error { pubsub = st.ColumnText(0); return nil })
-	return pubsub, err
+	return t.pubsub, err
 }
 
-// entry reads one entry, its hash alone without data.
-func (c *conn) entry(k key, data bool) (e Entry, err error) {
-	e.Hash = message.Hash(k.hash)
-	if !data {
-		return e, nil
+// fill reads what entries have beside their hash.
+func (r *reader) fill(entries []Entry, found []place) error {
+	r.close() // the snapshot may be older than what was found
+	for i := range found {
+		p, e := &found[i], &entries[i]
+		var err error
+		if e.PubsubTopic, err = r.pubsub(p); err != nil {
+			return err
+		}
+		c, err := r.at(p.in)
+		if err != nil {
+			return err
+		}
+		st, err := c.prepare(messageSQL)
+		if err != nil {
+			return err
+		}
+		if err := st.BindInt64(1, p.id); err != nil {
+			return err
+		}
+		err = each(st, func() error {
+			e.Message = new(wakupb.WakuMessage)
+			return proto.Unmarshal(st.ColumnRawBlob(0), e.Message)
+		})
+		if err == nil && e.Message == nil {
+			err = fmt.Errorf("%w: no row %d of entry %s", errCorrupt, p.id, e.Hash)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	st, err := c.prepare(messageSQL)
-	if err != nil {
-		return e, err
-	}
-	if err := errors.Join(st.BindInt64(1, k.timestamp), st.BindBlob(2, k.hash)); err != nil {
-		return e, err
-	}
-	err = each(st, func() error {
-		e.PubsubTopic = st.ColumnText(0)
-		e.Message = new(wakupb.WakuMessage)
-		return proto.Unmarshal(st.ColumnRawBlob(1), e.Message)
-	})
-	if err == nil && e.Message == nil {
-		err = fmt.Errorf("entry %s has no topic", e.Hash)
-	}
-	return e, err
-}
-
-// each calls visit for every row of a bound statement and resets it.
-func each(st *sqlite3.Stmt, visit func() error) (err error) {
-	for err == nil && st.Step() {
-		err = visit()
-	}
-	err = errors.Join(err, st.Err())
-	return errors.Join(err, st.Reset())
+	return nil
 }

@@ -80,10 +80,10 @@ type Page struct {
 // Archive keeps entries. Implementations are safe for concurrent use; the
 // package storetest holds the tests that each must pass.
 type Archive interface {
-	// Insert keeps the entries together or, on an error, none of them, and
-	// returns when they are committed. Those already there are passed over.
-	// An entry that is not Storable or whose hash is wrong is an error.
-	// When ctx ends before Insert returns, the entries may be kept or not.
+	// Insert keeps the entries and returns when they are committed. Those
+	// already there are passed over. An entry that is not Storable or whose
+	// hash is wrong is an error, and none is kept then. On any other error,
+	// and when ctx ends before Insert returns, some of them may be kept.
 	Insert(ctx context.Context, entries ...Entry) error
 	// Query answers one page. The error is ErrQuery for a query that does
 	// not validate and ErrUnknownCursor for a cursor that is not kept.

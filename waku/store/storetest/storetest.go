@@ -108,7 +108,8 @@ func Same(t testing.TB, got, want *store.Page) {
 	for i := range got.Messages {
 		g, w := got.Messages[i], want.Messages[i]
 		if g.Hash != w.Hash || g.PubsubTopic != w.PubsubTopic || (g.Message == nil) != (w.Message == nil) || !proto.Equal(g.Message, w.Message) {
-			t.Fatalf("message %d: %v, want %v", i, g, w)
+			t.Fatalf("message %d of %d: %s on %q, want %s on %q, the same message %v", i, len(got.Messages),
+				g.Hash, g.PubsubTopic, w.Hash, w.PubsubTopic, proto.Equal(g.Message, w.Message))
 		}
 	}
 	if (got.Cursor == nil) != (want.Cursor == nil) || (got.Cursor != nil && *got.Cursor != *want.Cursor) {
@@ -120,6 +121,7 @@ func Same(t testing.TB, got, want *store.Page) {
 func Run(t *testing.T, open func(t *testing.T) store.Archive) {
 	for name, test := range map[string]func(*testing.T, store.Archive){
 		"model":       testModel,
+		"spread":      testSpread,
 		"pages":       testPages,
 		"lookup":      testLookup,
 		"limits":      testLimits,
@@ -163,9 +165,25 @@ func testModel(t *testing.T, a store.Archive) {
 	}
 	insert(t, a, entries...)
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 600 {
+	for range 300 {
 		q := RandomQuery(rng, entries)
 		Same(t, query(t, a, q), Answer(entries, q))
+	}
+}
+
+// testSpread compares random queries over a month with the model, before
+// and after late entries came in.
+func testSpread(t *testing.T, a store.Archive) {
+	entries := SpreadEntries(400, 30, 2*time.Hour)
+	rng := rand.New(rand.NewPCG(9, 4))
+	for i, kept := range [][]store.Entry{entries[:250], entries} {
+		for part := range slices.Chunk(kept[250*i:], 60) {
+			insert(t, a, part...)
+		}
+		for range 80 {
+			q := RandomQuery(rng, kept)
+			Same(t, query(t, a, q), Answer(kept, q))
+		}
 	}
 }
 

@@ -1,0 +1,312 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// writeTimeout bounds the writing of a group, waiting for other writers
+	// included.
+	writeTimeout = 2 * time.Minute
+	// maxTopicCache bounds the topic numbers the writer remembers.
+	maxTopicCache = 1 << 16
+)
+
+// writer writes to an archive over its own connection. Only one goroutine uses
+// it.
+type writer struct {
+	pool  *pool
+	lock  int64
+	slice time.Duration
+
+	// What is remembered of the database, as of its epoch; 0 for nothing.
+	epoch   int64
+	spans   []span
+	topics  map[topic]number
+	pubsubs map[string]int32
+}
+
+// number are the numbers of a topic pair.
+type number struct{ topic, pubsub int32 }
+
+// write keeps the rows of a group, in one transaction.
+func (w *writer) write(group []*insertion) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	rows := merge(group)
+	return w.pool.do(ctx, func(c *connection) error {
+		err := w.insert(ctx, c, rows)
+		if err != nil {
+			w.epoch = 0 // what was made in a transaction that was rolled back does not exist
+		}
+		return err
+	})
+}
+
+// insert is one transaction.
+func (w *writer) insert(ctx context.Context, c *connection, rows []row) error {
+	newest, err := w.begin(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := w.cover(ctx, c, rows, time.Now().UnixNano()); err != nil {
+		return fmt.Errorf("making partitions: %w", err)
+	}
+	if rows, err = absent(ctx, c, rows, newest); err != nil {
+		return fmt.Errorf("looking for duplicates: %w", err)
+	}
+	if len(rows) == 0 {
+		_, err := c.Exec(ctx, `COMMIT`)
+		return err
+	}
+	if err := w.number(ctx, c, rows); err != nil {
+		return fmt.Errorf("numbering topics: %w", err)
+	}
+	if _, err := c.PgConn().CopyFrom(ctx, newCopyReader(rows),
+		`COPY messages (timestamp, hash, topic, message) FROM STDIN BINARY`); err != nil {
+		return err
+	}
+	return w.commit(ctx, c, rows, newest)
+}
+
+// begin begins the transaction, waits for its turn and forgets what is out of
+// date. No entry has a timestamp above newest.
+func (w *writer) begin(ctx context.Context, c *connection) (newest int64, err error) {
+	var epoch int64
+	b := new(pgx.Batch)
+	b.Queue(`BEGIN`)
+	b.Queue(lockSQL, w.lock)
+	b.Queue(`SELECT epoch, newest FROM state`).QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &newest) })
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return 0, err
+	}
+	if epoch == w.epoch {
+		return newest, nil
+	}
+	w.topics, w.pubsubs = make(map[topic]number), make(map[string]int32)
+	if w.spans, err = spans(ctx, c); err != nil {
+		return 0, err
+	}
+	w.epoch = epoch
+	return newest, nil
+}
+
+// cover makes the partitions that rows need and do not have, and the one after
+// that of now when its time is near.
+func (w *writer) cover(ctx context.Context, c *connection, rows []row, now int64) error {
+	made := false
+	need := func(t int64) error {
+		if _, ok := find(w.spans, t); ok {
+			return nil
+		}
+		s := spanOf(t, now, w.slice, w.spans)
+		if err := create(ctx, c, s); err != nil {
+			return err
+		}
+		w.spans = slices.Insert(w.spans, after(w.spans, t), s)
+		made = true
+		return nil
+	}
+	for i := range rows {
+		if err := need(rows[i].timestamp); err != nil {
+			return err
+		}
+	}
+	if ahead := now + int64(w.slice)/8; len(rows) > 0 && rows[len(rows)-1].timestamp > now-int64(w.slice) {
+		if err := need(ahead); err != nil {
+			return err
+		}
+	}
+	if !made {
+		return nil
+	}
+	var err error
+	w.epoch, err = newEpoch(ctx, c)
+	return err
+}
+
+const absentSQL = `SELECT k.place FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS k (timestamp, hash, place)
+JOIN messages m ON m.timestamp = k.timestamp AND m.hash = k.hash
+WHERE m.timestamp >= $3 AND m.timestamp <= $4`
+
+// absent returns the rows that are not kept yet. Those after the newest can not
+// be; the others are looked up together.
+func absent(ctx context.Context, c *connection, rows []row, newest int64) ([]row, error) {
+	n := 0
+	for n < len(rows) && rows[n].timestamp <= newest {
+		n++
+	}
+	if n == 0 {
+		return rows, nil
+	}
+	timestamps, hashes := make([]int64, n), make([][]byte, n)
+	for i := range n {
+		timestamps[i], hashes[i] = rows[i].timestamp, rows[i].hash[:]
+	}
+	found, err := c.Query(ctx, absentSQL, timestamps, hashes, timestamps[0], timestamps[n-1])
+	if err != nil {
+		return nil, err
+	}
+	places, err := pgx.CollectRows(found, pgx.RowTo[int64])
+	if err != nil || len(places) == 0 {
+		return rows, err
+	}
+	kept := make([]bool, n)
+	for _, p := range places {
+		kept[p-1] = true
+	}
+	out := make([]row, 0, len(rows)-len(places))
+	for i := range rows {
+		if i >= n || !kept[i] {
+			out = append(out, rows[i])
+		}
+	}
+	return out, nil
+}
+
+// number writes the numbers of their topics into rows, and gives some to the
+// topics that have none.
+func (w *writer) number(ctx context.Context, c *connection, rows []row) error {
+	if len(w.topics) > maxTopicCache {
+		clear(w.topics)
+		clear(w.pubsubs)
+	}
+	var unknown []topic
+	asked := make(map[topic]bool)
+	for i := range rows {
+		t := rows[i].topic
+		if _, ok := w.topics[t]; !ok && !asked[t] {
+			asked[t] = true
+			unknown = append(unknown, t)
+		}
+	}
+	if len(unknown) > 0 {
+		if err := w.learn(ctx, c, unknown); err != nil {
+			return err
+		}
+	}
+	for i := range rows {
+		n, ok := w.topics[rows[i].topic]
+		if !ok {
+			return fmt.Errorf("a topic has no number")
+		}
+		binary.BigEndian.PutUint32(rows[i].data[topicAt:], uint32(n.topic))
+	}
+	return nil
+}
+
+// learn finds or gives the numbers of topics.
+func (w *writer) learn(ctx context.Context, c *connection, unknown []topic) error {
+	var keys, names [][]byte
+	for _, t := range unknown {
+		if _, ok := w.pubsubs[t.pubsub]; !ok {
+			w.pubsubs[t.pubsub] = 0
+			keys, names = append(keys, pubsubKey(t.pubsub)), append(names, []byte(t.pubsub))
+		}
+	}
+	if len(keys) > 0 {
+		if _, err := c.Exec(ctx, `INSERT INTO pubsubs (key, name)
+SELECT n.key, n.name FROM unnest($1::bytea[], $2::bytea[]) AS n (key, name)
+WHERE NOT EXISTS (SELECT FROM pubsubs p WHERE p.key = n.key)`, keys, names); err != nil {
+			return err
+		}
+		rows, err := c.Query(ctx, `SELECT id, name FROM pubsubs WHERE key = ANY($1)`, keys)
+		if err != nil {
+			return err
+		}
+		var id int32
+		var name []byte
+		if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error { w.pubsubs[string(name)] = id; return nil }); err != nil {
+			return err
+		}
+	}
+	topicKeys, pubsubs, contents := make([][]byte, len(unknown)), make([]int32, len(unknown)), make([][]byte, len(unknown))
+	of := make(map[string]topic, len(unknown))
+	for i, t := range unknown {
+		topicKeys[i], pubsubs[i], contents[i] = t.key(), w.pubsubs[t.pubsub], []byte(t.content)
+		of[string(topicKeys[i])] = t
+	}
+	if _, err := c.Exec(ctx, `INSERT INTO topics (key, pubsub, content)
+SELECT n.key, n.pubsub, n.content FROM unnest($1::bytea[], $2::integer[], $3::bytea[]) AS n (key, pubsub, content)
+WHERE NOT EXISTS (SELECT FROM topics t WHERE t.key = n.key)`, topicKeys, pubsubs, contents); err != nil {
+		return err
+	}
+	rows, err := c.Query(ctx, `SELECT id, pubsub, key FROM topics WHERE key = ANY($1)`, topicKeys)
+	if err != nil {
+		return err
+	}
+	var n number
+	var key []byte
+	_, err = pgx.ForEachRow(rows, []any{&n.topic, &n.pubsub, &key}, func() error { w.topics[of[string(key)]] = n; return nil })
+	return err
+}
+
+const (
+	newestSQL  = `UPDATE state SET newest = $1 WHERE newest < $1`
+	volumesSQL = `INSERT INTO volumes AS v (slice, day, pubsub, messages, bytes)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
+ON CONFLICT (slice, day, pubsub) DO UPDATE SET messages = v.messages + excluded.messages, bytes = v.bytes + excluded.bytes`
+)
+
+// commit counts the rows and ends the transaction.
+func (w *writer) commit(ctx context.Context, c *connection, rows []row, newest int64) error {
+	var v volumes
+	for i := range rows {
+		r := &rows[i]
+		s, ok := find(w.spans, r.timestamp)
+		if !ok {
+			return fmt.Errorf("there is no partition for %d", r.timestamp)
+		}
+		v.add(volume{s.start, r.timestamp / day, w.topics[r.topic].pubsub}, int64(r.size()))
+	}
+	b := new(pgx.Batch)
+	b.Queue(volumesSQL, v.columns()...)
+	if last := rows[len(rows)-1].timestamp; last > newest {
+		b.Queue(newestSQL, last)
+	}
+	b.Queue(`COMMIT`)
+	return c.SendBatch(ctx, b).Close()
+}
+
+// day is one in nanoseconds.
+const day = int64(24 * time.Hour)
+
+// volume names what is counted together: a day, counted from 1970, of a
+// partition, on a pubsub topic.
+type volume struct {
+	slice, day int64
+	pubsub     int32
+}
+
+// volumes are counts of messages and of their bytes.
+type volumes struct {
+	of              map[volume]int
+	slices, days    []int64
+	pubsubs         []int32
+	messages, bytes []int64
+}
+
+// add counts a message.
+func (v *volumes) add(of volume, bytes int64) {
+	i, ok := v.of[of]
+	if !ok {
+		if v.of == nil {
+			v.of = make(map[volume]int)
+		}
+		i = len(v.slices)
+		v.of[of] = i
+		v.slices, v.days, v.pubsubs = append(v.slices, of.slice), append(v.days, of.day), append(v.pubsubs, of.pubsub)
+		v.messages, v.bytes = append(v.messages, 0), append(v.bytes, 0)
+	}
+	v.messages[i]++
+	v.bytes[i] += bytes
+}
+
+// columns are the parameters of volumesSQL.
+func (v *volumes) columns() []any { return []any{v.slices, v.days, v.pubsubs, v.messages, v.bytes} }
