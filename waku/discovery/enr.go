@@ -1,5 +1,7 @@
-// Package discovery finds the first peers to dial: from multiaddrs, node
-// records (31/WAKU2-ENR) and node lists in DNS (EIP-1459).
+// Package discovery finds peers to dial: from multiaddrs, node records
+// (31/WAKU2-ENR), node lists in DNS (EIP-1459, Resolve once and Lists again and
+// again), the nodes' own network for that (33/WAKU2-DISCV5, V5) and multicast
+// on a LAN (StartMDNS). Package peerexchange asks one node for records.
 package discovery
 
 import (
@@ -7,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	ethcrypto "github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/p2p/enode"
 	"github.com/ethereum/go-ethereum/p2p/enr"
+	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -42,15 +46,63 @@ type Record struct {
 	IP           string       `json:"ip,omitempty"`
 	TCP          int          `json:"tcp,omitempty"`
 	UDP          int          `json:"udp,omitempty"`
+
+	node *enode.Node // what was parsed
 }
 
 // ParseENR reads the text form enr:… and verifies its signature.
 func ParseENR(text string) (*Record, error) {
+	n, err := parseNode(text)
+	if err != nil {
+		return nil, err
+	}
+	return fromNode(n)
+}
+
+// parseNode is ParseENR without a look at the fields.
+func parseNode(text string) (*enode.Node, error) {
+	// The parser reads enode://… too, which nobody signed.
+	if !strings.HasPrefix(text, "enr:") {
+		return nil, fmt.Errorf("%w: no enr: at its beginning", ErrRecord)
+	}
 	n, err := enode.Parse(enode.ValidSchemes, text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
+	return n, nil
+}
+
+// ParseRaw reads the binary form of a record, at most MaxRecord bytes of RLP,
+// and verifies its signature.
+func ParseRaw(raw []byte) (*Record, error) {
+	var r enr.Record
+	if err := rlp.DecodeBytes(raw, &r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	n, err := enode.New(enode.ValidSchemes, &r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
 	return fromNode(n)
+}
+
+// ENR returns the text form of a record that was parsed, enr:…; empty for one
+// that was made otherwise.
+func (r *Record) ENR() string {
+	if r.node == nil {
+		return ""
+	}
+	return r.node.String()
+}
+
+// Raw returns the binary form of a record that was parsed; nil for one that
+// was made otherwise.
+func (r *Record) Raw() []byte {
+	if r.node == nil {
+		return nil
+	}
+	raw, _ := rlp.EncodeToBytes(r.node.Record()) // encodes as it was decoded
+	return raw
 }
 
 func fromNode(n *enode.Node) (*Record, error) {
@@ -62,7 +114,7 @@ func fromNode(n *enode.Node) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Record{PeerID: id, Seq: n.Seq(), TCP: n.TCP(), UDP: n.UDP()}
+	r := &Record{PeerID: id, Seq: n.Seq(), TCP: n.TCP(), UDP: n.UDP(), node: n}
 	if ip := n.IPAddr(); ip.IsValid() {
 		r.IP = ip.String()
 	}
@@ -155,11 +207,12 @@ func (r *Record) readMultiaddrs(n *enode.Node) error {
 			return fmt.Errorf("%w: field multiaddrs is cut short", ErrRecord)
 		}
 		size := 2 + int(binary.BigEndian.Uint16(raw))
-		m, err := multiaddr.NewMultiaddrBytes(raw[2:size])
-		if err != nil {
-			return fmt.Errorf("%w: field multiaddrs: %w", ErrRecord, err)
+		// An address of a kind not known here says nothing against the others.
+		if m, err := multiaddr.NewMultiaddrBytes(raw[2:size]); err == nil {
+			if text, ok := r.dialable(m); ok {
+				r.Multiaddrs = append(r.Multiaddrs, text+suffix)
+			}
 		}
-		r.Multiaddrs = append(r.Multiaddrs, m.String()+suffix)
 		raw = raw[size:]
 	}
 	if ip := n.IPAddr(); ip.IsValid() && r.TCP != 0 {
@@ -173,6 +226,20 @@ func (r *Record) readMultiaddrs(n *enode.Node) error {
 		}
 	}
 	return nil
+}
+
+// dialable returns an address of field multiaddrs as it is dialled. One that
+// names a peer is that of a relay, behind which the node is: the record leaves
+// /p2p-circuit out (31/WAKU2-ENR).
+func (r *Record) dialable(m multiaddr.Multiaddr) (text string, ok bool) {
+	at, of := peer.SplitAddr(m)
+	switch {
+	case at == nil:
+		return "", false
+	case of == "" || of == r.PeerID:
+		return at.String(), true
+	}
+	return m.String() + "/p2p-circuit", true
 }
 
 // AddrInfo returns the record as an address to dial.

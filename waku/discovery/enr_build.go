@@ -4,14 +4,12 @@ import (
 	"crypto/ecdsa"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"slices"
 
 	ethcrypto "github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/p2p/enode"
 	"github.com/ethereum/go-ethereum/p2p/enr"
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -31,7 +29,7 @@ type Description struct {
 	Cluster      uint16
 	Shards       []uint16
 	// Multiaddrs in the order of preference, with or without the node's own
-	// /p2p/….
+	// /p2p/…. Those nobody can dial, of host 0.0.0.0 or port 0, are left out.
 	Multiaddrs []string
 }
 
@@ -39,9 +37,10 @@ type Description struct {
 // returns its text form enr:…. The key is the node's and must be a secp256k1
 // key, which records are signed with.
 //
-// The first plain TCP address of an IPv4 host becomes ip and tcp, one of an
-// IPv6 host ip6 and tcp6. All others are in multiaddrs; those that the size of
-// a record leaves no room for are left out, the least preferred first.
+// A plain TCP address of an IPv4 host becomes ip and tcp, one of an IPv6 host
+// ip6 and tcp6: the first that is public, else the first. All others are in
+// multiaddrs in their order; where the size of a record leaves no room for
+// all, those that reach the fewest are left out first (see reach).
 func BuildENR(k crypto.PrivKey, d Description) (string, error) {
 	private, err := recordKey(k)
 	if err != nil {
@@ -51,16 +50,29 @@ func BuildENR(k crypto.PrivKey, d Description) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	plain, rest, err := d.addresses(k)
+	list, err := d.addresses(k)
 	if err != nil {
 		return "", err
 	}
-	fields = append(fields, plain...)
-	for ; ; rest = rest[:len(rest)-1] {
-		text, err := sign(private, d.Seq, fields, rest)
-		if err == nil || len(rest) == 0 {
-			return text, err
+	if at, rest := pickPlain(list, true); at.IsValid() {
+		fields, list = append(fields, enr.IPv4Addr(at.Addr()), enr.TCP(at.Port())), rest
+	}
+	if at, rest := pickPlain(list, false); at.IsValid() {
+		fields, list = append(fields, enr.IPv6Addr(at.Addr()), enr.TCP6(at.Port())), rest
+	}
+	text, _, err := fit(private, d.Seq, fields, list)
+	return text, err
+}
+
+// fit signs a record with as many of the addresses as it has room for, which
+// it returns too.
+func fit(private *ecdsa.PrivateKey, seq uint64, fields []enr.Entry, list []multiaddr.Multiaddr) (string, []multiaddr.Multiaddr, error) {
+	for {
+		text, err := sign(private, seq, fields, list)
+		if err == nil || len(list) == 0 {
+			return text, list, err
 		}
+		list = leaveOut(list)
 	}
 }
 
@@ -113,61 +125,13 @@ func (c Capabilities) bits() (b byte) {
 	return b
 }
 
-// addresses parts the addresses into fields of their own and the rest, as
-// field multiaddrs holds them.
-func (d Description) addresses(k crypto.PrivKey) (plain []enr.Entry, rest [][]byte, err error) {
-	id, err := peer.IDFromPrivateKey(k)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	var has4, has6 bool
-	for _, text := range d.Multiaddrs {
-		m, err := multiaddr.NewMultiaddr(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%w: address %q: %w", ErrRecord, text, err)
-		}
-		m, of := peer.SplitAddr(m)
-		if m == nil || of != "" && of != id {
-			return nil, nil, fmt.Errorf("%w: %q is not an address of the node", ErrRecord, text)
-		}
-		ip, port, is4, ok := plainTCP(m)
-		switch {
-		case ok && is4 && !has4:
-			plain = append(plain, enr.IPv4(ip), enr.TCP(port))
-			has4 = true
-		case ok && !is4 && !has6:
-			plain = append(plain, enr.IPv6(ip), enr.TCP6(port))
-			has6 = true
-		default:
-			rest = append(rest, m.Bytes())
-		}
-	}
-	return plain, rest, nil
-}
-
-// plainTCP takes /ip4/…/tcp/… and /ip6/…/tcp/… apart.
-func plainTCP(m multiaddr.Multiaddr) (ip net.IP, port uint16, is4, ok bool) {
-	if len(m) != 2 || m[1].Protocol().Code != multiaddr.P_TCP {
-		return nil, 0, false, false
-	}
-	is4 = m[0].Protocol().Code == multiaddr.P_IP4
-	if !is4 && m[0].Protocol().Code != multiaddr.P_IP6 {
-		return nil, 0, false, false
-	}
-	return net.IP(m[0].RawValue()), binary.BigEndian.Uint16(m[1].RawValue()), is4, true
-}
-
-func sign(private *ecdsa.PrivateKey, seq uint64, fields []enr.Entry, multiaddrs [][]byte) (string, error) {
+func sign(private *ecdsa.PrivateKey, seq uint64, fields []enr.Entry, list []multiaddr.Multiaddr) (string, error) {
 	var r enr.Record
 	for _, f := range fields {
 		r.Set(f)
 	}
-	var list []byte
-	for _, m := range multiaddrs {
-		list = append(binary.BigEndian.AppendUint16(list, uint16(len(m))), m...)
-	}
 	if len(list) > 0 {
-		r.Set(enr.WithEntry("multiaddrs", list))
+		r.Set(multiaddrsField(list))
 	}
 	r.SetSeq(seq)
 	if err := enode.SignV4(&r, private); err != nil {
@@ -178,4 +142,13 @@ func sign(private *ecdsa.PrivateKey, seq uint64, fields []enr.Entry, multiaddrs 
 		return "", fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	return n.String(), nil
+}
+
+// multiaddrsField is the field that readMultiaddrs reads.
+func multiaddrsField(list []multiaddr.Multiaddr) enr.Entry {
+	var value []byte
+	for _, m := range list {
+		value = append(binary.BigEndian.AppendUint16(value, uint16(len(m.Bytes()))), m.Bytes()...)
+	}
+	return enr.WithEntry("multiaddrs", value)
 }

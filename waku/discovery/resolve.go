@@ -70,8 +70,7 @@ func resolve(ctx context.Context, entries []string, syncTree func(url string) (*
 	return found, errors.Join(errs...)
 }
 
-// list reads a node list. Records without an address that libp2p can dial are
-// left out.
+// list reads a node list, in random order.
 func list(ctx context.Context, url string, syncTree func(string) (*dnsdisc.Tree, error)) ([]peer.AddrInfo, error) {
 	type answer struct {
 		tree *dnsdisc.Tree
@@ -90,14 +89,8 @@ func list(ctx context.Context, url string, syncTree func(string) (*dnsdisc.Tree,
 			return nil, a.err
 		}
 		var found []peer.AddrInfo
-		for _, n := range a.tree.Nodes() {
-			r, err := fromNode(n)
-			if err != nil || len(r.Multiaddrs) == 0 {
-				continue
-			}
-			if found = append(found, r.AddrInfo()); len(found) == listMost {
-				break
-			}
+		for _, r := range choose(a.tree.Nodes(), listMost) {
+			found = append(found, r.AddrInfo())
 		}
 		return found, nil
 	}
