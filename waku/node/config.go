@@ -1,16 +1,19 @@
 package node
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/metadata"
 	"github.com/parley-im/parley/waku/relay"
@@ -64,9 +67,21 @@ type Config struct {
 	// MaxFrame is the largest GossipSub frame that the relays of the network
 	// take, in bytes; zero for relay.DefaultMaxFrame.
 	MaxFrame int
-	// Listen are the multiaddresses listened on: TCP, WebSocket (…/ws) or
-	// QUIC (…/quic-v1). Nil stands for DefaultListen, empty for none.
+	// TimeWindow and Protected are the relay's rules: how far the timestamp of
+	// a message may be from now, zero for no rule, and the keys by which
+	// messages on some pubsub topics must be signed; see relay.Config.
+	TimeWindow time.Duration
+	Protected  map[string]key.Public
+	// Without leaves protocols out that the mode mounts otherwise.
+	Without Without
+	// Listen are the multiaddresses listened on: TCP, WebSocket (…/ws), secure
+	// WebSocket (…/wss or …/tls/ws, which needs TLS), QUIC (…/quic-v1),
+	// WebTransport (…/quic-v1/webtransport) or WebRTC (…/webrtc-direct); all
+	// of them or the node does not start. Nil stands for DefaultListen, empty
+	// for none.
 	Listen []string
+	// TLS has the certificate of secure WebSocket; package certs makes it.
+	TLS *tls.Config
 	// Announce, when given, are the multiaddresses told to others in place
 	// of those listened on.
 	Announce []string
@@ -78,12 +93,20 @@ type Config struct {
 	// StorePeers are asked for history, first to last, before any other
 	// connected store node. They are dialled when needed.
 	StorePeers []peer.AddrInfo
+	// NAT is how the node deals with address translation between it and
+	// others.
+	NAT NAT
+	// Gater may refuse connections, dialled ones too; nil refuses none.
+	Gater connmgr.ConnectionGater
+	// Choice, when given, prefers peers for what the node asks of others.
+	Choice Choice
 	// Archive is what the store service answers from and relayed messages
 	// go to: required in service mode, possible in full mode. The node does
 	// not close it.
 	Archive store.Archive
-	// LightpushLimit bounds the requests of each client of the lightpush
-	// service; zero for lightpush.DefaultRateLimit.
+	// Limits bound what others may take.
+	Limits Limits
+	// LightpushLimit stands for Limits.Lightpush where that is zero.
 	LightpushLimit lightpush.RateLimit
 	// FilterPushRate paces what the filter service pushes to each client,
 	// in messages a second; zero is as fast as the client takes them. What
@@ -96,8 +119,44 @@ type Config struct {
 	// Queue is the number of envelopes kept for a slow reader; zero for
 	// DefaultQueue.
 	Queue int
+	// Observe is told of what the node does for others.
+	Observe Observer
 	// Logger may be nil.
 	Logger *slog.Logger
+}
+
+// Without are protocols that a full or service node leaves out.
+//
+// Filter and lightpush are for messages that the node relays: without relay
+// they must be left out too. What is left then is a node with an archive,
+// which is filled by its own filter client for what Subscribe names, or by
+// others (store synchronization).
+type Without struct{ Relay, Filter, Lightpush, Store bool }
+
+// relays, filters, pushes and stores say which services a node has.
+func (cfg Config) relays() bool  { return cfg.Mode.relays() && !cfg.Without.Relay }
+func (cfg Config) filters() bool { return cfg.relays() && !cfg.Without.Filter }
+func (cfg Config) pushes() bool  { return cfg.relays() && !cfg.Without.Lightpush }
+func (cfg Config) stores() bool  { return cfg.Archive != nil }
+
+// checkServices says what is wrong with a choice of protocols.
+func (cfg Config) checkServices() error {
+	w := cfg.Without
+	switch {
+	case cfg.Mode == Light && w != Without{}:
+		return fmt.Errorf("%w: a light node serves nothing that could be left out", ErrConfig)
+	case w.Relay && !(w.Filter && w.Lightpush):
+		return fmt.Errorf("%w: filter and lightpush serve what is relayed: without relay, leave them out too", ErrConfig)
+	case w.Relay && (w.Store || cfg.Archive == nil):
+		return fmt.Errorf("%w: without relay a node needs an archive, or it does nothing", ErrConfig)
+	case w.Store && cfg.Archive != nil:
+		return fmt.Errorf("%w: an archive, and no store that answers from it", ErrConfig)
+	case cfg.Mode == Service && cfg.Archive == nil && !w.Store:
+		return fmt.Errorf("%w: a service node needs an archive", ErrConfig)
+	case cfg.Mode == Light && cfg.Archive != nil:
+		return fmt.Errorf("%w: a light node keeps no archive", ErrConfig)
+	}
+	return nil
 }
 
 // complete returns cfg with its defaults filled in, or what is wrong with
@@ -108,15 +167,15 @@ func (cfg Config) complete() (Config, error) {
 	}
 	switch {
 	case cfg.Mode.relays() && len(cfg.Shards) == 0:
-		return cfg, fmt.Errorf("%w: a %s node relays at least one shard", ErrConfig, cfg.Mode)
+		return cfg, fmt.Errorf("%w: a %s node has at least one shard", ErrConfig, cfg.Mode)
 	case len(cfg.Shards) > MaxShards:
 		return cfg, fmt.Errorf("%w: %d shards, at most %d", ErrConfig, len(cfg.Shards), MaxShards)
 	case cfg.MaxFrame != 0 && cfg.MaxFrame < relay.DefaultMaxFrame || cfg.MaxFrame > relay.MaxFrame:
 		return cfg, fmt.Errorf("%w: frames of at most %d bytes, not between %d and %d", ErrConfig, cfg.MaxFrame, relay.DefaultMaxFrame, relay.MaxFrame)
-	case cfg.Mode == Service && cfg.Archive == nil:
-		return cfg, fmt.Errorf("%w: a service node needs an archive", ErrConfig)
-	case cfg.Mode == Light && cfg.Archive != nil:
-		return cfg, fmt.Errorf("%w: a light node keeps no archive", ErrConfig)
+	case cfg.TimeWindow < 0:
+		return cfg, fmt.Errorf("%w: negative time window", ErrConfig)
+	case !cfg.relays() && (cfg.TimeWindow != 0 || len(cfg.Protected) > 0):
+		return cfg, fmt.Errorf("%w: rules of a relay, and no relay", ErrConfig)
 	case cfg.Redial < 0 || cfg.Queue < 0 || cfg.FilterPushRate < 0:
 		return cfg, fmt.Errorf("%w: negative redial delay, queue or push rate", ErrConfig)
 	}
@@ -136,7 +195,23 @@ func (cfg Config) complete() (Config, error) {
 			}
 		}
 	}
-	for _, list := range [][]peer.AddrInfo{cfg.Peers, cfg.StorePeers} {
+	if err := cfg.checkServices(); err != nil {
+		return cfg, err
+	}
+	if err := cfg.checkTransports(); err != nil {
+		return cfg, err
+	}
+	err := cfg.NAT.check()
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Limits.Lightpush == (lightpush.RateLimit{}) {
+		cfg.Limits.Lightpush = cfg.LightpushLimit
+	}
+	if cfg.Limits, err = cfg.Limits.complete(cfg.Mode); err != nil {
+		return cfg, err
+	}
+	for _, list := range [][]peer.AddrInfo{cfg.Peers, cfg.StorePeers, cfg.NAT.Relays} {
 		for _, p := range list {
 			if p.ID.Validate() != nil || len(p.Addrs) == 0 {
 				return cfg, fmt.Errorf("%w: peer %q needs an id and an address", ErrConfig, p.ID)

@@ -183,6 +183,13 @@ func expect(t testing.TB, n *Node, m *wakupb.WakuMessage) {
 	}
 }
 
+// expectAll waits for messages in any order, and takes no other: two that come
+// by relay may overtake each other.
+func expectAll(t testing.TB, n *Node, want ...*wakupb.WakuMessage) {
+	t.Helper()
+	heard(t, n.Envelopes(), shard32, want...)
+}
+
 func expectGap(t testing.TB, n *Node, notAfter time.Time) {
 	t.Helper()
 	select {

@@ -1,77 +1,61 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
-	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	manager "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-im/parley/internal/mplex"
 )
 
-// Connections kept: above the high mark the least useful ones are closed
-// down to the low mark. A service node holds the connections of its clients.
-const (
-	connsLow, connsHigh               = 160, 300
-	serviceConnsLow, serviceConnsHigh = 800, 1000
-	connsGrace                        = time.Minute
-)
+// connsGrace is how long a new connection is not closed for being one too
+// many.
+const connsGrace = time.Minute
 
-// newHost makes the libp2p host: Noise over TCP and WebSocket (QUIC where an
-// address asks for it), yamux before mplex, identify and ping, and nothing
-// that probes or maps the network around it.
+// newHost makes the libp2p host: Noise over TCP and WebSocket, yamux before
+// mplex, QUIC and what else the addresses ask for, identify and ping, and
+// what cfg.NAT says, without which nothing probes or maps the network around
+// it.
 //
 // The gate lets nobody in before the protocols are mounted: who came earlier
 // would find a node that speaks nothing, and part.
 func newHost(cfg Config, g *gate) (host.Host, error) {
-	limits, err := resourceManager()
+	limits, err := cfg.Limits.resources()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("node: limits: %w", err)
 	}
-	low, high := connsLow, connsHigh
-	if cfg.Mode == Service {
-		low, high = serviceConnsLow, serviceConnsHigh
-	}
-	conns, err := connmgr.NewConnManager(low, high, connmgr.WithGracePeriod(connsGrace))
+	low, high := cfg.Limits.marks()
+	conns, err := manager.NewConnManager(low, high, manager.WithGracePeriod(connsGrace))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("node: connections: %w", err)
 	}
-	opts := []libp2p.Option{
+	var self atomic.Pointer[host.Host]
+	opts := slices.Concat([]libp2p.Option{
 		libp2p.UserAgent("parley"),
 		libp2p.Security(noise.ID, noise.New),
 		// The order matters: JavaScript clients take the first of the
 		// remote's list they know, Go clients the first of their own.
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.Muxer(mplex.ID, mplex.Transport{}),
-		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Transport(websocket.New),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionGater(g),
 		libp2p.ConnectionManager(conns),
 		libp2p.Ping(true),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
-		libp2p.DisableIdentifyAddressDiscovery(),
-		libp2p.ForceReachabilityPublic(), // which keeps AutoNAT from probing
-	}
-	if usesQUIC(cfg) {
-		opts = append(opts, libp2p.Transport(quic.NewTransport))
-	}
+	}, transports(cfg), natOptions(cfg.NAT, &self))
 	if len(cfg.Listen) == 0 {
 		opts = append(opts, libp2p.NoListenAddrs)
 	} else {
@@ -93,34 +77,44 @@ func newHost(cfg Config, g *gate) (host.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: host: %w", err)
 	}
+	self.Store(&h)
+	if err := checkListening(cfg, h); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
 	return h, nil
 }
 
-// gate is a connection gater that refuses inbound connections until opened.
-type gate struct{ open atomic.Bool }
-
-// InterceptAccept lets inbound connections in once the gate is open.
-func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return g.open.Load() }
-
-// The rest of the gater's interface refuses nothing.
-
-func (*gate) InterceptPeerDial(peer.ID) bool                                           { return true }
-func (*gate) InterceptAddrDial(peer.ID, multiaddr.Multiaddr) bool                      { return true }
-func (*gate) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool { return true }
-func (*gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason)          { return true, 0 }
-
-func resourceManager() (network.ResourceManager, error) {
-	limits := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&limits)
-	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.AutoScale()), rcmgr.WithMetricsDisabled())
+// gate is a connection gater that refuses inbound connections until opened,
+// and what another one refuses.
+type gate struct {
+	open atomic.Bool
+	next connmgr.ConnectionGater // may be nil
 }
 
-func usesQUIC(cfg Config) bool {
-	addrs := slices.Clone(cfg.Listen)
-	for _, p := range slices.Concat(cfg.Peers, cfg.StorePeers) {
-		for _, a := range p.Addrs {
-			addrs = append(addrs, a.String())
-		}
+// InterceptAccept lets inbound connections in once the gate is open.
+func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
+	return g.open.Load() && (g.next == nil || g.next.InterceptAccept(c))
+}
+
+// InterceptPeerDial implements connmgr.ConnectionGater.
+func (g *gate) InterceptPeerDial(p peer.ID) bool {
+	return g.next == nil || g.next.InterceptPeerDial(p)
+}
+
+// InterceptAddrDial implements connmgr.ConnectionGater.
+func (g *gate) InterceptAddrDial(p peer.ID, a multiaddr.Multiaddr) bool {
+	return g.next == nil || g.next.InterceptAddrDial(p, a)
+}
+
+// InterceptSecured implements connmgr.ConnectionGater.
+func (g *gate) InterceptSecured(d network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
+	return g.next == nil || g.next.InterceptSecured(d, p, c)
+}
+
+// InterceptUpgraded implements connmgr.ConnectionGater.
+func (g *gate) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+	if g.next == nil {
+		return true, 0
 	}
-	return slices.ContainsFunc(addrs, func(a string) bool { return strings.Contains(a, "/quic-v1") })
+	return g.next.InterceptUpgraded(c)
 }

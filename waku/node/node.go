@@ -35,6 +35,7 @@ type Node struct {
 	cfg    Config
 	log    *slog.Logger
 	h      host.Host
+	gate   *gate
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -44,21 +45,27 @@ type Node struct {
 	peers    *keeper
 	asker    *store.Client
 
-	// Mounted where the mode relays.
+	// Mounted where the node relays, the services unless left out.
 	relay  *relay.Relay
 	pusher *lightpush.Service
 	pushed *filter.Service
 	// Mounted where there is an archive.
 	archive *archivist
 	store   *store.Service
-	// Mounted in light mode.
+	// Mounted where the node does not relay.
 	filter atomic.Pointer[filter.Client]
+
+	// What is under way, for an end that loses nothing.
+	pushing, querying   *requests
+	relayOut, filterOut *writes
 
 	envelopes *queue
 	gaps      *gaps
 	seen      *seen
+	taps      taps
 	want      atomic.Pointer[wanted]
-	subscribe sync.Mutex // one Subscribe at a time
+	subscribe sync.Mutex          // one change of what is relayed at a time
+	joined    map[string]struct{} // by JoinShard; under subscribe
 	lapses    lapses
 	failures  failures
 }
@@ -70,13 +77,16 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var g gate
-	h, err := newHost(cfg, &g)
+	g := &gate{next: cfg.Gater}
+	h, err := newHost(cfg, g)
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Logger, h: h,
+		cfg: cfg, log: cfg.Logger, h: h, gate: g,
+		pushing: newRequests(), querying: newRequests(),
+		relayOut: new(writes), filterOut: new(writes),
+		joined:    make(map[string]struct{}),
 		asker:     store.NewClient(h),
 		envelopes: newQueue(cfg.Queue),
 		gaps:      newGaps(),
@@ -98,20 +108,26 @@ func New(cfg Config) (*Node, error) {
 // mount starts the protocols of the mode, services before the peers that
 // might use them.
 func (n *Node) mount() (err error) {
-	if n.cfg.Archive != nil {
-		n.archive = newArchivist(n.cfg.Archive, n.log)
-		n.store = store.NewService(n.h, n.cfg.Archive, store.ServiceConfig{Logger: n.log})
+	if n.cfg.stores() {
+		n.archive = newArchivist(n.cfg.Archive, n.log, n.cfg.Observe.Archived)
+		n.store = store.NewService(n.querying.on(n.h), n.cfg.Archive, store.ServiceConfig{
+			Rate: n.cfg.Limits.Store.PerSecond, Burst: n.cfg.Limits.Store.Burst,
+			Observe: n.cfg.Observe.Exchange, Logger: n.log,
+		})
 	}
-	if n.cfg.Mode.relays() {
+	if n.cfg.relays() {
 		if err := n.mountRelay(); err != nil {
 			return err
 		}
 	}
-	n.metadata, err = metadata.NewChecker(n.h, metadata.Config{Own: n.ownMetadata, OnPeer: n.onPeer, Logger: n.log})
+	n.metadata, err = metadata.NewChecker(limitedHost{n.h}, metadata.Config{
+		Own: n.ownMetadata, OnPeer: n.onPeer,
+		Observe: n.cfg.Observe.Exchange, Logger: n.log,
+	})
 	if err != nil {
 		return err
 	}
-	if n.cfg.Mode == Light {
+	if !n.cfg.relays() {
 		if err := n.mountFilterClient(); err != nil {
 			return err
 		}
@@ -122,26 +138,34 @@ func (n *Node) mount() (err error) {
 }
 
 func (n *Node) mountRelay() (err error) {
-	n.relay, err = relay.New(n.h, relay.Config{
+	n.relay, err = relay.New(n.relayOut.on(n.h), relay.Config{
 		Deliver:      n.onRelay,
 		Lost:         func(string) { n.gaps.add(time.Now()) },
 		PeersChanged: n.onRelayPeers,
 		MaxFrame:     n.cfg.MaxFrame,
+		TimeWindow:   n.cfg.TimeWindow,
+		Protected:    n.cfg.Protected,
 		Logger:       n.log,
 	})
 	if err != nil {
 		return err
 	}
-	n.pushed = filter.NewService(n.h, filter.ServiceConfig{
-		Serves:   n.relays,
-		PushRate: n.cfg.FilterPushRate, PushBurst: filterPushBurst,
-		Logger: n.log,
-	})
-	n.pusher, err = lightpush.NewService(n.h, lightpush.ServiceConfig{
-		Publish: n.publishFor, Limit: n.cfg.LightpushLimit, Logger: n.log,
-	})
-	if err != nil {
-		return err
+	if n.cfg.filters() {
+		n.pushed = filter.NewService(n.filterOut.on(n.h), filter.ServiceConfig{
+			Serves: n.relays,
+			Rate:   n.cfg.Limits.Filter.PerSecond, Burst: n.cfg.Limits.Filter.Burst,
+			PushRate: n.cfg.FilterPushRate, PushBurst: filterPushBurst,
+			Observe: n.cfg.Observe.Exchange, OnPush: n.cfg.Observe.Pushed, Logger: n.log,
+		})
+	}
+	if n.cfg.pushes() {
+		n.pusher, err = lightpush.NewService(n.pushing.on(n.h), lightpush.ServiceConfig{
+			Publish: n.publishFor, Limit: n.cfg.Limits.Lightpush,
+			Observe: n.cfg.Observe.Exchange, Logger: n.log,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	for _, s := range n.cfg.Shards {
 		if err := n.relay.Subscribe(topic.Pubsub(n.cfg.Cluster, s)); err != nil {
@@ -158,15 +182,19 @@ func (n *Node) onPeer(peer.ID, metadata.Info) {
 	}
 }
 
-// ownMetadata is what the node says of itself: the shards it relays, none
-// in light mode.
+// ownMetadata is what the node says of itself: the shards it relays, or whose
+// history it has; none in light mode.
 func (n *Node) ownMetadata() metadata.Info {
 	return metadata.Info{Cluster: n.cfg.Cluster, HasCluster: true, Shards: n.shards()}
 }
 
-// shards are the shards of the cluster that are relayed now.
+// shards are the shards of the cluster that are relayed now, or configured
+// where the node has an archive and does not relay.
 func (n *Node) shards() []uint16 {
-	if n.relay == nil {
+	switch {
+	case n.relay == nil && n.cfg.stores():
+		return n.cfg.Shards
+	case n.relay == nil:
 		return nil
 	}
 	var out []uint16
@@ -177,43 +205,6 @@ func (n *Node) shards() []uint16 {
 	}
 	slices.Sort(out) // topics are in the order of their names
 	return out
-}
-
-// Close stops the node and closes the channels of Envelopes and Gaps.
-func (n *Node) Close() error {
-	var errs []error
-	n.closed.Do(func() {
-		n.cancel()
-		if n.peers != nil {
-			n.peers.close()
-		}
-		if n.metadata != nil {
-			errs = append(errs, n.metadata.Close())
-		}
-		if n.pusher != nil {
-			errs = append(errs, n.pusher.Close())
-		}
-		if f := n.filter.Load(); f != nil {
-			errs = append(errs, f.Close())
-		}
-		if n.store != nil {
-			errs = append(errs, n.store.Close())
-		}
-		if n.relay != nil {
-			errs = append(errs, n.relay.Close())
-		}
-		if n.pushed != nil {
-			errs = append(errs, n.pushed.Close())
-		}
-		if n.archive != nil {
-			n.archive.close()
-		}
-		errs = append(errs, n.h.Close())
-		close(n.envelopes.stop)
-		n.wg.Wait()
-		n.gaps.close()
-	})
-	return errors.Join(errs...)
 }
 
 // Host is the libp2p host, for protocols mounted beside the node's.

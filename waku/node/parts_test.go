@@ -1,11 +1,9 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/metadata"
 	"github.com/parley-im/parley/waku/relay"
-	"github.com/parley-im/parley/waku/store"
 )
 
 func TestConfig(t *testing.T) {
@@ -255,88 +252,5 @@ func TestSilentPeerIsDisconnected(t *testing.T) {
 	eventually(t, "disconnected", func() bool { return a.Network().Connectedness(silent.ID()) != network.Connected })
 	if a.Network().Connectedness(good.ID()) != network.Connected {
 		t.Error("an answering peer was disconnected")
-	}
-}
-
-// faultyArchive fails when a batch holds a message with the payload "bad".
-type faultyArchive struct {
-	mu      sync.Mutex
-	kept    []string
-	block   chan struct{} // when not nil, Insert waits for it
-	entered chan struct{}
-}
-
-var errFaulty = errors.New("disk on fire")
-
-func (a *faultyArchive) Insert(_ context.Context, entries ...store.Entry) error {
-	if a.block != nil {
-		a.entered <- struct{}{}
-		<-a.block
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, e := range entries {
-		if string(e.Message.Payload) == "bad" {
-			return errFaulty
-		}
-	}
-	for _, e := range entries {
-		a.kept = append(a.kept, string(e.Message.Payload))
-	}
-	return nil
-}
-
-func (a *faultyArchive) Query(context.Context, *store.Query) (*store.Page, error) {
-	return &store.Page{}, nil
-}
-func (a *faultyArchive) Close() error { return nil }
-
-// TestArchivist: one bad message does not cost the others, closing writes
-// what waits, and what may not be stored never gets there.
-func TestArchivist(t *testing.T) {
-	t.Parallel()
-	a := &faultyArchive{block: make(chan struct{}), entered: make(chan struct{}, 16)}
-	w := newArchivist(a, discardLogger())
-	add := func(payload string, change ...func(*wakuMessage)) *wakuMessage {
-		m := message.New([]byte(payload), content, time.Now(), false)
-		for _, f := range change {
-			f(m)
-		}
-		w.add(shard32, m, message.HashOf(shard32, m))
-		return m
-	}
-	add("first")
-	<-a.entered // and the rest waits for one batch
-	add("second")
-	add("bad")
-	yes := true
-	add("ephemeral", func(m *wakuMessage) { m.Ephemeral = &yes })
-	add("third")
-	close(a.block)
-	w.close()
-	if want := []string{"first", "second", "third"}; !slices.Equal(a.kept, want) {
-		t.Errorf("kept %q, want %q", a.kept, want)
-	}
-	m := message.New([]byte("late"), content, time.Now(), false)
-	if err := w.keep(t.Context(), shard32, m, message.HashOf(shard32, m)); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("after close: %v", err)
-	}
-	w.add(shard32, m, message.HashOf(shard32, m)) // must not block
-}
-
-// TestLightpushTellsOfAFailedArchive: a lone service that cannot keep a
-// message does not say that it did, and takes it when it can.
-func TestLightpushTellsOfAFailedArchive(t *testing.T) {
-	t.Parallel()
-	s := start(t, Config{Mode: Service, Archive: &faultyArchive{}})
-	m := message.New([]byte("bad"), content, time.Now(), false)
-	if _, err := s.publishFor(t.Context(), shard32, m); !errors.Is(err, errFaulty) {
-		t.Fatalf("error %v", err)
-	}
-	if knows(s, m) {
-		t.Error("the refused message counts as seen")
-	}
-	if _, err := s.publishFor(t.Context(), shard32, text("good")); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -13,9 +13,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
+
+// protectStatic is the tag under which static peers are protected.
+const protectStatic = "static"
 
 const (
 	maxRedial   = time.Minute
@@ -35,6 +37,13 @@ const (
 	suspendedAfter = 3 * pingEvery
 )
 
+// static is a peer that is kept connected.
+type static struct {
+	ctx    context.Context // until it is not kept any more
+	cancel context.CancelFunc
+	lost   chan struct{} // capacity 1
+}
+
 // keeper keeps static peers connected and all peers honest about being
 // there.
 type keeper struct {
@@ -49,14 +58,14 @@ type keeper struct {
 	suspended func(since time.Time)
 
 	mu   sync.Mutex
-	lost map[peer.ID]chan struct{} // capacity 1; static peers only
-	miss map[peer.ID]int           // pings failed in a row
+	kept map[peer.ID]*static
+	miss map[peer.ID]int // pings failed in a row
 }
 
 func newKeeper(h host.Host, redial time.Duration, log *slog.Logger) *keeper {
 	k := &keeper{
 		h: h, redial: redial, log: log,
-		lost: make(map[peer.ID]chan struct{}),
+		kept: make(map[peer.ID]*static),
 		miss: make(map[peer.ID]int),
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
@@ -83,20 +92,32 @@ func (k *keeper) add(p peer.AddrInfo) {
 		return
 	}
 	k.h.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.PermanentAddrTTL)
-	if k.lost[p.ID] != nil {
+	if k.kept[p.ID] != nil {
 		return
 	}
-	lost := make(chan struct{}, 1)
-	k.lost[p.ID] = lost
-	k.h.ConnManager().Protect(p.ID, "static")
-	k.wg.Go(func() { k.keep(p.ID, lost) })
+	s := &static{lost: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(k.ctx)
+	k.kept[p.ID] = s
+	k.h.ConnManager().Protect(p.ID, protectStatic)
+	k.wg.Go(func() { k.keep(p.ID, s) })
+}
+
+// remove keeps a peer connected no more.
+func (k *keeper) remove(p peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s := k.kept[p]; s != nil {
+		s.cancel()
+		delete(k.kept, p)
+		k.h.ConnManager().Unprotect(p, protectStatic)
+	}
 }
 
 // static says whether a peer is kept connected.
 func (k *keeper) static(p peer.ID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.lost[p] != nil
+	return k.kept[p] != nil
 }
 
 func (k *keeper) close() {
@@ -115,9 +136,9 @@ func (k *keeper) disconnected(n network.Network, c network.Conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.miss, p)
-	if lost, ok := k.lost[p]; ok {
+	if s, ok := k.kept[p]; ok {
 		select {
-		case lost <- struct{}{}:
+		case s.lost <- struct{}{}:
 		default:
 		}
 	}
@@ -125,17 +146,17 @@ func (k *keeper) disconnected(n network.Network, c network.Conn) {
 
 // keep dials a static peer whenever it is not connected, with a delay that
 // doubles while connections fail or do not hold.
-func (k *keeper) keep(p peer.ID, lost <-chan struct{}) {
+func (k *keeper) keep(p peer.ID, s *static) {
 	delay := k.redial
-	for k.ctx.Err() == nil {
+	for s.ctx.Err() == nil {
 		since := time.Now()
-		if err := k.dial(p); err != nil {
+		if err := k.dial(s.ctx, p); err != nil {
 			k.log.Debug("static peer not reached", "peer", p, "cause", err)
 		}
 		for k.h.Network().Connectedness(p) == network.Connected {
 			select {
-			case <-lost:
-			case <-k.ctx.Done():
+			case <-s.lost:
+			case <-s.ctx.Done():
 				return
 			}
 		}
@@ -146,19 +167,17 @@ func (k *keeper) keep(p peer.ID, lost <-chan struct{}) {
 		// Up to half of the delay is random, so that the peers of a node
 		// that restarts do not all come back at the same moment.
 		case <-time.After(delay/2 + rand.N(delay/2+1)):
-		case <-k.ctx.Done():
+		case <-s.ctx.Done():
 			return
 		}
 		delay = min(2*delay, max(maxRedial, k.redial))
 	}
 }
 
-func (k *keeper) dial(p peer.ID) error {
+func (k *keeper) dial(ctx context.Context, p peer.ID) error {
 	// The delay here takes the place of the swarm's own.
-	if s, ok := k.h.Network().(*swarm.Swarm); ok {
-		s.Backoff().Clear(p)
-	}
-	ctx, cancel := context.WithTimeout(k.ctx, dialTimeout)
+	clearBackoff(k.h.Network(), p)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	return k.h.Connect(ctx, peer.AddrInfo{ID: p})
 }

@@ -44,7 +44,7 @@ const (
 // said.
 //
 // A full node gives its own publications to its filter subscribers and its
-// archive like any other message.
+// archive like any other message. m must not be changed any more.
 func (n *Node) Publish(ctx context.Context, pubsubTopic string, m *wakupb.WakuMessage) (int, error) {
 	if n.relay == nil {
 		return n.PublishLightpush(ctx, pubsubTopic, m)
@@ -59,15 +59,28 @@ func (n *Node) Publish(ctx context.Context, pubsubTopic string, m *wakupb.WakuMe
 		if fresh {
 			n.seen.remove(hash)
 		}
-		if errors.Is(err, relay.ErrNoPeers) {
+		switch {
+		case errors.Is(err, relay.ErrNoPeers):
 			err = fmt.Errorf("%w: %w", ErrNoPeers, err)
+		case errors.Is(err, relay.ErrInvalid): // by a rule of the topic
+			err = fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		return 0, err
 	}
-	if fresh && n.relays(pubsubTopic) {
-		n.serve(pubsubTopic, m, hash)
+	if fresh {
+		n.published(ctx, pubsubTopic, m, hash)
 	}
 	return peers, nil
+}
+
+// published gives an own publication to the node's services, on a topic that
+// it neither relays nor keeps only to those who listen in.
+func (n *Node) published(ctx context.Context, pubsubTopic string, m *wakupb.WakuMessage, hash message.Hash) {
+	if n.relays(pubsubTopic) || n.relay == nil && n.isShard(pubsubTopic) {
+		n.serve(ctx, pubsubTopic, m, hash)
+		return
+	}
+	n.taps.give(Envelope{PubsubTopic: pubsubTopic, Message: m, Hash: hash})
 }
 
 // relays says whether the node relays a pubsub topic now.
@@ -86,7 +99,8 @@ func (n *Node) publishFor(ctx context.Context, pubsubTopic string, m *wakupb.Wak
 	hash := message.HashOf(pubsubTopic, m)
 	fresh := n.seen.add(hash)
 	peers, err := n.relay.Publish(ctx, pubsubTopic, m)
-	if errors.Is(err, relay.ErrNoPeers) && n.archive != nil {
+	kept := errors.Is(err, relay.ErrNoPeers) && n.archive != nil
+	if kept {
 		err = n.archive.keep(ctx, pubsubTopic, m, hash)
 	}
 	if err != nil {
@@ -95,9 +109,14 @@ func (n *Node) publishFor(ctx context.Context, pubsubTopic string, m *wakupb.Wak
 		}
 		return 0, lightpushReason(err)
 	}
-	if fresh {
-		n.serve(pubsubTopic, m, hash)
+	switch {
+	case !fresh:
+	case kept:
 		n.deliver(pubsubTopic, m, hash)
+		n.share(pubsubTopic, m, hash)
+	default:
+		n.deliver(pubsubTopic, m, hash)
+		n.serve(ctx, pubsubTopic, m, hash)
 	}
 	return peers, nil
 }
@@ -134,8 +153,8 @@ func (n *Node) PublishLightpush(ctx context.Context, pubsubTopic string, m *waku
 		took, limited, errs = n.pushAround(ctx, limited, pubsubTopic, m)
 	}
 	if took > 0 {
-		if fresh && n.relays(pubsubTopic) {
-			n.serve(pubsubTopic, m, hash)
+		if fresh {
+			n.published(ctx, pubsubTopic, m, hash)
 		}
 		return took, nil
 	}
@@ -181,7 +200,11 @@ func (n *Node) pushTo(ctx context.Context, to []peer.ID, pubsubTopic string, m *
 	var wg sync.WaitGroup
 	for i, p := range to {
 		wg.Go(func() {
+			start := time.Now()
 			_, errs[i] = lightpush.Push(ctx, n.h, p, pubsubTopic, m)
+			if ctx.Err() == nil {
+				n.cfg.Choice.served(p, lightpush.ProtocolV3, errs[i], time.Since(start))
+			}
 			n.failures.note(p, errs[i] != nil && ctx.Err() == nil, time.Now())
 		})
 	}
@@ -190,8 +213,8 @@ func (n *Node) pushTo(ctx context.Context, to []peer.ID, pubsubTopic string, m *
 }
 
 // pushCandidates are the connected lightpush services in the order in which
-// to try them: those that did not fail lately first, among them those known
-// to relay the topic's shard.
+// to try them: those of the node's Choice, then those that did not fail lately,
+// among them first those known to relay the topic's shard.
 func (n *Node) pushCandidates(pubsubTopic string) []peer.ID {
 	peers := n.speaking(lightpush.ProtocolV3, lightpush.ProtocolV2)
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
@@ -206,7 +229,7 @@ func (n *Node) pushCandidates(pubsubTopic string) []peer.ID {
 		}
 	}
 	slices.SortStableFunc(peers, func(a, b peer.ID) int { return rank[a] - rank[b] })
-	return peers
+	return n.cfg.Choice.first(lightpush.ProtocolV3, pubsubTopic, peers)
 }
 
 // hasShard says whether a peer named the shard of a pubsub topic.

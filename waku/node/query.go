@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -15,16 +16,17 @@ import (
 // ErrNoStore means that there is nobody to ask for history.
 var ErrNoStore = errors.New("node: no store peer")
 
-// storePeers are those to ask: the configured ones in their order, then any
-// other connected peer that serves the protocol.
-func (n *Node) storePeers() []peer.ID {
+// storePeers are those to ask: the configured ones in their order, then the
+// other connected peers that serve the protocol, those of the node's Choice
+// first.
+func (n *Node) storePeers(pubsubTopic string) []peer.ID {
 	var out []peer.ID
 	for _, p := range n.cfg.StorePeers {
 		if p.ID != n.h.ID() && !slices.Contains(out, p.ID) {
 			out = append(out, p.ID)
 		}
 	}
-	for _, p := range n.speaking(store.ProtocolID) {
+	for _, p := range n.cfg.Choice.first(store.ProtocolID, pubsubTopic, n.speaking(store.ProtocolID)) {
 		if !slices.Contains(out, p) {
 			out = append(out, p)
 		}
@@ -41,7 +43,7 @@ func (n *Node) Query(ctx context.Context, q *store.Query) (*store.Page, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	peers := n.storePeers()
+	peers := n.storePeers(q.PubsubTopic)
 	if len(peers) == 0 {
 		return nil, ErrNoStore
 	}
@@ -59,6 +61,23 @@ func (n *Node) Query(ctx context.Context, q *store.Query) (*store.Page, error) {
 	return nil, fmt.Errorf("node: %w", errors.Join(errs...))
 }
 
+// StoreQuery asks one store peer, or, for a zero AddrInfo, whom the node
+// chooses: itself when it has an archive, else as Query does. A peer without
+// addresses must be connected or known.
+func (n *Node) StoreQuery(ctx context.Context, p peer.AddrInfo, q *store.Query) (*store.Page, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case n.cfg.Archive != nil && (p.ID == "" || p.ID == n.h.ID()):
+		return n.cfg.Archive.Query(ctx, q)
+	case p.ID == "":
+		return n.Query(ctx, q)
+	}
+	n.h.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
+	return n.ask(ctx, p.ID, q)
+}
+
 // ask dials a store peer if need be and puts the query to it.
 func (n *Node) ask(ctx context.Context, p peer.ID, q *store.Query) (*store.Page, error) {
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -70,8 +89,15 @@ func (n *Node) ask(ctx context.Context, p peer.ID, q *store.Query) (*store.Page,
 			n.h.Peerstore().AddAddrs(p, s.Addrs, peerstore.PermanentAddrTTL)
 		}
 	}
-	if err := n.h.Connect(dctx, info); err != nil {
-		return nil, fmt.Errorf("dialling %s: %w", p, err)
+	start := time.Now()
+	page, err := (*store.Page)(nil), n.h.Connect(dctx, info)
+	if err != nil {
+		err = fmt.Errorf("dialling %s: %w", p, err)
+	} else {
+		page, err = n.asker.Query(ctx, p, q)
 	}
-	return n.asker.Query(ctx, p, q)
+	if ctx.Err() == nil {
+		n.cfg.Choice.served(p, store.ProtocolID, err, time.Since(start))
+	}
+	return page, err
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/relay"
-	"github.com/parley-im/parley/waku/topic"
 )
 
 // ErrSubscription is a subscription that makes no sense.
@@ -70,35 +69,20 @@ func (n *Node) Subscribe(ctx context.Context, want map[string][]string) error {
 
 func (n *Node) subscribeRelay(next wanted) error {
 	for pubsubTopic := range next {
-		if !slices.Contains(n.relay.Topics(), pubsubTopic) {
-			if len(n.relay.Peers(pubsubTopic)) == 0 {
-				n.lapses.begin(pubsubTopic, time.Now())
-			}
-			if err := n.relay.Subscribe(pubsubTopic); err != nil {
-				return fmt.Errorf("%w: %w", ErrSubscription, err)
-			}
+		if err := n.startRelaying(pubsubTopic); err != nil {
+			return err
 		}
 	}
 	n.want.Store(&next)
 	for _, pubsubTopic := range n.relay.Topics() {
-		if _, ok := next[pubsubTopic]; ok || n.isShard(pubsubTopic) {
-			continue
+		if err := n.stopRelaying(pubsubTopic); err != nil {
+			return err
 		}
-		if err := n.relay.Unsubscribe(pubsubTopic); err != nil {
-			return fmt.Errorf("%w: %w", ErrSubscription, err)
-		}
-		n.lapses.end(pubsubTopic)
 	}
 	return nil
 }
 
-// isShard says whether a pubsub topic is one of the configured shards.
-func (n *Node) isShard(pubsubTopic string) bool {
-	cluster, shard, err := topic.ParsePubsub(pubsubTopic)
-	return err == nil && cluster == n.cfg.Cluster && slices.Contains(n.cfg.Shards, shard)
-}
-
-// mountFilterClient starts the filter client of a light node.
+// mountFilterClient starts the filter client of a node without relay.
 func (n *Node) mountFilterClient() error {
 	f, err := filter.NewClient(n.h, filter.ClientConfig{
 		Peers:     n.filterPeers,
@@ -114,7 +98,9 @@ func (n *Node) mountFilterClient() error {
 }
 
 // filterPeers are the peers that the filter client may use.
-func (n *Node) filterPeers() []peer.ID { return n.speaking(filter.SubscribeID) }
+func (n *Node) filterPeers() []peer.ID {
+	return n.cfg.Choice.first(filter.SubscribeID, "", n.speaking(filter.SubscribeID))
+}
 
 // subscribeFilter hands the desired state to the filter client.
 func (n *Node) subscribeFilter(next wanted) error {
@@ -149,18 +135,24 @@ func (n *Node) take(pubsubTopic string, m *wakupb.WakuMessage, hash message.Hash
 	if !n.seen.add(hash) {
 		return
 	}
-	n.serve(pubsubTopic, m, hash)
 	n.deliver(pubsubTopic, m, hash)
+	n.serve(context.Background(), pubsubTopic, m, hash)
 }
 
-// serve gives a message to filter subscribers and to the archive, without
-// waiting for either.
-func (n *Node) serve(pubsubTopic string, m *wakupb.WakuMessage, hash message.Hash) {
+// serve gives a message to those who listen in, to filter subscribers and to
+// the archive. It waits for none but an archive that is slow, until ctx ends.
+func (n *Node) serve(ctx context.Context, pubsubTopic string, m *wakupb.WakuMessage, hash message.Hash) {
+	n.share(pubsubTopic, m, hash)
+	if n.archive != nil {
+		n.archive.add(ctx, pubsubTopic, m, hash)
+	}
+}
+
+// share is serve without the archive.
+func (n *Node) share(pubsubTopic string, m *wakupb.WakuMessage, hash message.Hash) {
+	n.taps.give(Envelope{PubsubTopic: pubsubTopic, Message: m, Hash: hash})
 	if n.pushed != nil {
 		n.pushed.Push(pubsubTopic, m)
-	}
-	if n.archive != nil {
-		n.archive.add(pubsubTopic, m, hash)
 	}
 }
 

@@ -24,16 +24,22 @@ type Status struct {
 	Peers     []PeerStatus `json:"peers"`
 	// Relay holds the relayed pubsub topics; empty in light mode.
 	Relay map[string]TopicStatus `json:"relay"`
-	// Filter is the filter client's state; nil but in light mode.
+	// Filter is the filter client's state; nil where the node relays.
 	Filter *FilterStatus `json:"filter,omitempty"`
 	// StorePeers are those asked for history, in order.
 	StorePeers []string `json:"store_peers"`
+	// Archive tells of what is written to the archive; nil where there is none.
+	Archive *ArchiveStatus `json:"archive,omitempty"`
+	// Tap tells of those who listen in.
+	Tap TapStatus `json:"tap"`
 }
 
 // PeerStatus is a connected peer.
 type PeerStatus struct {
 	ID   string `json:"id"`
 	Addr string `json:"addr"`
+	// Direction says who dialled: Inbound or Outbound.
+	Direction string `json:"direction"`
 	// Agent is how the peer names its software.
 	Agent     string   `json:"agent"`
 	Protocols []string `json:"protocols"`
@@ -117,7 +123,12 @@ func (n *Node) Status() Status {
 	if f := n.filter.Load(); f != nil {
 		s.Filter = filterStatus(f.Status())
 	}
-	for _, p := range n.storePeers() {
+	if n.archive != nil {
+		st := n.archive.status()
+		s.Archive = &st
+	}
+	s.Tap = n.taps.status()
+	for _, p := range n.storePeers("") {
 		s.StorePeers = append(s.StorePeers, p.String())
 	}
 	return s
@@ -140,6 +151,7 @@ func (n *Node) peerStatus(p peer.ID) (PeerStatus, bool) {
 	return PeerStatus{
 		ID:             p.String(),
 		Addr:           first.RemoteMultiaddr().String(),
+		Direction:      first.Stat().Direction.String(),
 		Agent:          name,
 		Protocols:      protocolNames(known),
 		LatencyMS:      float64(n.h.Peerstore().LatencyEWMA(p)) / float64(time.Millisecond),
