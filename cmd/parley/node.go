@@ -1,42 +1,22 @@
 package main
 
 import (
-	"cmp"
-	"crypto/rand"
-	"encoding/hex"
+	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"net"
 	"os"
-	"slices"
+	"os/signal"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/multiformats/go-multiaddr"
+	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 
-	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/fault"
-	"github.com/parley-im/parley/waku/discovery"
+	"github.com/parley-im/parley/server/service"
 )
-
-// nodeFlags are the flags of `parley node`.
-type nodeFlags struct {
-	relay, store, filter, lightpush, peerExchange bool
-
-	network string
-	cluster uint16
-	shards  []uint
-	peers   []string
-	addrs   []string
-	ws      string
-
-	storeURL, storeRetention, rest, metrics, keyFile string
-}
 
 func (a *app) nodeCommand() *cobra.Command {
 	var f nodeFlags
@@ -47,62 +27,31 @@ func (a *app) nodeCommand() *cobra.Command {
 messages, keeps them for those who were away, and serves light clients.
 
 Without --shard, --cluster and --network it relays every shard of the known
-networks. Without --nodekey-file it is another node at every start; without
---store-url what it keeps is in memory and gone when it stops. It is reachable
-from this machine alone, unless --listen or --ws say otherwise.
+networks. With --data-dir its key, its messages and the peers it knows are kept
+there; without, it is another node at every start and keeps messages in memory,
+unless --nodekey-file and --store-url say otherwise. It is reachable from this
+machine alone, unless --listen, --ws, --rest or --metrics say otherwise.
 
-One line of JSON is printed when the node is ready: its peer id, addresses and
-node record (ENR).`,
+One line of JSON is printed when the node is ready: its peer id, addresses, node
+record (ENR) and the URLs of its API and its metrics.
+
+At the signal SIGHUP it reads its config file again and takes over log level,
+retention and new peers.`,
 		Example: `  parley node
-  parley node --listen /ip4/0.0.0.0/tcp/30303 --nodekey-file node.key --store-url sqlite:history.db
-  parley node --cluster 16 --shard 32,64 --ws :8000`,
+  parley node --data-dir /var/lib/parley --listen /ip4/0.0.0.0/tcp/30303 --network status.prod --discv5 0.0.0.0:9000
+  parley node --cluster 16 --shard 32,64 --ws :8000 --rest 127.0.0.1:8645 --metrics 127.0.0.1:9090`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.onNode != nil {
+				return a.onNode(cmd, f)
+			}
 			return a.node(cmd, f)
 		},
 	}
-	flags := c.Flags()
-	flags.BoolVar(&f.relay, "relay", true, "relay messages; always on in this version")
-	flags.BoolVar(&f.store, "store", true, "keep messages and answer queries for them")
-	flags.BoolVar(&f.filter, "filter", true, "push messages to light clients; always on in this version")
-	flags.BoolVar(&f.lightpush, "lightpush", true, "publish messages for light clients; always on in this version")
-	flags.BoolVar(&f.peerExchange, "peer-exchange", false, "tell others of peers; not in this version yet")
-	flags.StringVar(&f.network, "network", "", "take cluster and shards from status.prod, status.staging, local or the JSON file of a network")
-	flags.Uint16Var(&f.cluster, "cluster", 16, "number of the network")
-	flags.UintSliceVar(&f.shards, "shard", nil, "shard to relay; may be repeated (default: all of the known networks)")
-	flags.StringSliceVar(&f.peers, "peer", nil, "multiaddr of a node to stay connected to; may be repeated")
-	flags.StringSliceVar(&f.addrs, "listen", nil, "multiaddr to listen on; may be repeated (default: a free TCP port of this machine alone)")
-	flags.StringVar(&f.ws, "ws", "", "listen for WebSocket connections too, at host:port or :port")
-	flags.StringVar(&f.storeURL, "store-url", "", "where messages are kept: sqlite:PATH, or memory (the default)")
-	flags.StringVar(&f.storeRetention, "store-retention", "", "how long or how much to keep; not in this version yet")
-	flags.StringVar(&f.rest, "rest", "", "address of a REST API; not in this version yet")
-	flags.StringVar(&f.metrics, "metrics", "", "address of metrics; not in this version yet")
-	flags.StringVar(&f.keyFile, "nodekey-file", "", "file with the node's key, made if absent")
+	f.register(c.Flags())
+	c.RegisterFlagCompletionFunc("network", cobra.FixedCompletions([]cobra.Completion{"status.prod", "status.staging", "local"}, cobra.ShellCompDirectiveDefault))
+	c.RegisterFlagCompletionFunc("nat", cobra.FixedCompletions([]cobra.Completion{"detect", "portmap", "holepunch", "relay"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
-}
-
-// unsupported refuses what this version cannot do, rather than ignoring it.
-func (f nodeFlags) unsupported() error {
-	for _, s := range []struct {
-		flag   string
-		absent bool
-	}{{"relay", !f.relay}, {"filter", !f.filter}, {"lightpush", !f.lightpush}} {
-		if s.absent {
-			return fault.New(fault.Usage, "this version cannot leave %s out", s.flag).WithHint("leave --%s out of the command line", s.flag)
-		}
-	}
-	for _, s := range []struct {
-		flag  string
-		asked bool
-	}{
-		{"peer-exchange", f.peerExchange}, {"store-retention", f.storeRetention != ""},
-		{"rest", f.rest != ""}, {"metrics", f.metrics != ""},
-	} {
-		if s.asked {
-			return fault.New(fault.Usage, "this version has no --%s yet", s.flag).WithHint("leave it out")
-		}
-	}
-	return nil
 }
 
 // nodeReady is what `parley node` prints once it can be used.
@@ -110,220 +59,112 @@ type nodeReady struct {
 	PeerID     string   `json:"peer_id"`
 	Multiaddrs []string `json:"multiaddrs"`
 	ENR        string   `json:"enr"`
-	// REST is the URL of the REST API, empty when there is none.
-	REST string `json:"rest"`
+	// REST and Metrics are URLs, empty where there are none.
+	REST    string `json:"rest"`
+	Metrics string `json:"metrics"`
 }
 
 func (a *app) node(cmd *cobra.Command, f nodeFlags) (err error) {
-	log, err := a.logger()
+	level, log, err := a.adjustableLogger()
 	if err != nil {
 		return err
 	}
-	config, err := f.config(cmd, log)
+	dir, unlock, err := a.nodeDir(cmd)
 	if err != nil {
 		return err
+	}
+	defer unlock()
+	config, err := f.config(cmd.Flags().Changed, dir, log)
+	if err != nil {
+		return err
+	}
+	config.LogLevel = level
+	if f.keyFile == "" && dir != "" {
+		f.keyFile = filepath.Join(dir, "node.key")
 	}
 	if config.Key, err = nodeKey(f.keyFile); err != nil {
 		return err
 	}
-	n, err := parley.Serve(config)
-	if err != nil {
-		return fault.Wrap(cmp.Or(kindOf(err), fault.Internal), "starting the node", err)
+	if certificate, closer, err := f.acme(dir, log); err != nil {
+		return err
+	} else if closer != nil {
+		defer closer.Close()
+		config.TLS = certificate
 	}
-	defer func() { err = errors.Join(err, n.Close()) }()
-	s := n.Status()
-	enr, err := discovery.BuildENR(config.Key, discovery.Description{
-		Seq:          uint64(time.Now().UnixMilli()),
-		Capabilities: discovery.Capabilities{Relay: f.relay, Store: f.store, Filter: f.filter, Lightpush: f.lightpush},
-		Cluster:      config.Cluster,
-		Shards:       config.Shards,
-		Multiaddrs:   publicFirst(s.Addrs),
-	})
+	n, err := service.Start(cmd.Context(), config)
 	if err != nil {
-		return fault.Wrap(fault.Internal, "describing the node", err)
-	}
-	if err := a.printJSON(nodeReady{PeerID: s.PeerID, Multiaddrs: s.Addrs, ENR: enr}); err != nil {
 		return err
 	}
-	<-cmd.Context().Done()
-	return nil
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if err := a.printJSON(nodeReady{n.Status().PeerID, n.Addrs(), n.ENR(), n.REST(), n.Metrics()}); err != nil {
+		return err
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case <-hangup:
+			if err := a.reload(n, dir, level, log); err != nil {
+				log.Error("the settings are not read again; all is as it was", "cause", err)
+			}
+		}
+	}
 }
 
-// kindOf is the kind of an error that has one, else nothing.
-func kindOf(err error) fault.Kind {
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return f.Kind
+// lockPatience is how long a node waits for another one to leave its data
+// directory: a restart may overlap with the end of the node before.
+const lockPatience = 3 * time.Second
+
+// nodeDir is the node's part of the data directory, for it alone; there is none
+// where no data directory was asked for.
+func (a *app) nodeDir(cmd *cobra.Command) (dir string, unlock func(), err error) {
+	const op = "the node's data directory"
+	if !cmd.Root().PersistentFlags().Changed("data-dir") && os.Getenv(envName("data-dir")) == "" {
+		return "", func() {}, nil
 	}
-	return ""
+	dir = filepath.Join(a.dataDir, "node")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", nil, fault.Wrap(fault.Internal, op, err)
+	}
+	lock := flock.New(filepath.Join(dir, "lock"))
+	ctx, cancel := context.WithTimeout(cmd.Context(), lockPatience)
+	defer cancel()
+	got, err := lock.TryLockContext(ctx, 100*time.Millisecond)
+	if err != nil && ctx.Err() == nil {
+		return "", nil, fault.Wrap(fault.Internal, op, err)
+	}
+	if !got {
+		return "", nil, fault.New(fault.Conflict, "another node uses %s", dir).WithHint("stop it, or give another --data-dir")
+	}
+	return dir, func() { _ = lock.Close() }, nil
 }
 
-func (f nodeFlags) config(cmd *cobra.Command, log *slog.Logger) (c parley.ServiceConfig, err error) {
-	if err := f.unsupported(); err != nil {
-		return c, err
+// reload reads command line, environment and config file once more and takes
+// over what can change while the node runs.
+func (a *app) reload(n *service.Service, dir string, level *slog.LevelVar, log *slog.Logger) error {
+	again := &app{in: strings.NewReader(""), out: a.err, err: a.err, args: a.args}
+	var next service.Config
+	again.onNode = func(cmd *cobra.Command, f nodeFlags) (err error) {
+		next, err = f.config(cmd.Flags().Changed, dir, log)
+		return err
 	}
-	c = parley.ServiceConfig{Cluster: f.cluster, Peers: f.peers, Listen: f.addrs, NoStore: !f.store, Log: log}
-	if err := checkListen(f.addrs); err != nil {
-		return c, err
+	root := again.root()
+	root.SetArgs(a.args)
+	if err := root.Execute(); err != nil {
+		return err
 	}
-	if c.Shards, err = f.relayed(); err != nil {
-		return c, err
+	var to slog.Level
+	if err := to.UnmarshalText([]byte(again.logLevel)); err != nil {
+		return fault.New(fault.Usage, "--log-level %q is not debug, info, warn or error", again.logLevel)
 	}
-	if f.network != "" {
-		network, err := parley.LoadNetwork(f.network)
-		if err != nil {
-			return c, err
-		}
-		if !cmd.Flags().Changed("cluster") {
-			c.Cluster = network.Cluster
-		}
-		c.MaxFrame = network.MaxFrame
-		if len(c.Shards) == 0 {
-			c.Shards = network.AllShards()
-		}
-	} else if err := f.known(&c); err != nil {
-		return c, err
-	}
-	if c.Archive, err = f.archive(); err != nil {
-		return c, err
-	}
-	if f.ws != "" {
-		address, err := wsAddress(f.ws)
-		if err != nil {
-			return c, err
-		}
-		if len(c.Listen) == 0 {
-			c.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
-		}
-		c.Listen = append(c.Listen, address)
-	}
-	return c, nil
-}
-
-// known fills in what the networks known by name say: all their shards where
-// none is given, and the largest frame of those of the cluster.
-func (f nodeFlags) known(c *parley.ServiceConfig) error {
-	var all []uint16
-	for _, name := range []string{"status.prod", "local"} {
-		network, err := parley.LoadNetwork(name)
-		if err != nil {
-			return err
-		}
-		all = append(all, network.AllShards()...)
-		if network.Cluster == c.Cluster {
-			c.MaxFrame = max(c.MaxFrame, network.MaxFrame)
-		}
-	}
-	if len(c.Shards) == 0 {
-		slices.Sort(all)
-		c.Shards = slices.Compact(all)
-	}
-	return nil
-}
-
-// checkListen checks the multiaddrs of --listen.
-func checkListen(addrs []string) error {
-	for _, a := range addrs {
-		if _, err := multiaddr.NewMultiaddr(a); err != nil {
-			return &fault.Error{Kind: fault.Usage, Op: "--listen " + a, Err: err, Hint: "give a multiaddr like /ip4/0.0.0.0/tcp/30303"}
-		}
-	}
-	return nil
-}
-
-// relayed are the shards of --shard.
-func (f nodeFlags) relayed() (shards []uint16, err error) {
-	for _, s := range f.shards {
-		if s > 1023 {
-			return nil, fault.New(fault.Usage, "--shard %d does not exist, the last one is 1023", s)
-		}
-		shards = append(shards, uint16(s))
-	}
-	return shards, nil
-}
-
-// archive is the file of --store-url, empty for memory.
-func (f nodeFlags) archive() (path string, err error) {
-	scheme, rest, _ := strings.Cut(f.storeURL, ":")
-	switch {
-	case f.storeURL == "" || f.storeURL == "memory":
-		return "", nil
-	case !f.store:
-		return "", fault.New(fault.Usage, "--store-url needs --store")
-	case scheme == "sqlite" && strings.TrimPrefix(rest, "//") != "":
-		return strings.TrimPrefix(rest, "//"), nil
-	case scheme == "postgres" || scheme == "postgresql":
-		return "", fault.New(fault.Usage, "this version keeps messages in SQLite alone").WithHint("give --store-url sqlite:PATH")
-	}
-	return "", fault.New(fault.Usage, "--store-url %q is not sqlite:PATH", f.storeURL)
-}
-
-// wsAddress turns host:port into a multiaddr for WebSocket; without a host it
-// is every IPv4 address.
-func wsAddress(address string) (string, error) {
-	host, port, err := net.SplitHostPort(address)
+	fixed, err := n.Reload(next)
 	if err != nil {
-		return "", &fault.Error{Kind: fault.Usage, Op: "--ws", Err: err, Hint: "give an address like :8000 or 127.0.0.1:8000"}
+		return err
 	}
-	if host == "" {
-		host = "0.0.0.0"
-	}
-	ip := net.ParseIP(host)
-	switch {
-	case ip == nil:
-		return "", fault.New(fault.Usage, "--ws %q: the host is not an IP address", address)
-	case ip.To4() != nil:
-		return fmt.Sprintf("/ip4/%s/tcp/%s/ws", ip, port), nil
-	}
-	return fmt.Sprintf("/ip6/%s/tcp/%s/ws", ip, port), nil
-}
-
-// nodeKey reads a node's key, 32 bytes in hexadecimal, and makes it where there
-// is none. Node records are signed with secp256k1 keys, so it is one.
-func nodeKey(path string) (crypto.PrivKey, error) {
-	const op = "--nodekey-file"
-	if path == "" {
-		k, _, err := crypto.GenerateSecp256k1Key(rand.Reader)
-		return k, err
-	}
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		k, _, err := crypto.GenerateSecp256k1Key(rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		secret, err := k.Raw()
-		if err != nil {
-			return nil, err
-		}
-		return k, writeNew(path, func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, hex.EncodeToString(secret))
-			return err
-		})
-	}
-	if err != nil {
-		return nil, fault.Wrap(fault.Usage, op, err)
-	}
-	secret, err := hex.DecodeString(strings.TrimPrefix(strings.TrimSpace(string(raw)), "0x"))
-	if err == nil && len(secret) != 32 {
-		err = errors.New("wrong length")
-	}
-	if err != nil {
-		return nil, fault.New(fault.Usage, "%s: %s does not hold a key of 32 bytes in hexadecimal", op, path)
-	}
-	k, err := crypto.UnmarshalSecp256k1PrivateKey(secret)
-	return k, fault.Wrap(fault.Usage, op, err)
-}
-
-// publicFirst puts addresses of this machine alone behind those that others
-// can dial.
-func publicFirst(addrs []string) []string {
-	addrs = slices.Clone(addrs)
-	local := func(a string) int {
-		if strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(addrs, func(a, b string) int { return local(a) - local(b) })
-	return addrs
+	level.Set(to)
+	log.Warn("the settings were read again", "log-level", to, "retention", next.Retention, "need a restart", fixed)
+	return nil
 }

@@ -1,12 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/server/service"
 )
 
 // A service node takes frames as large as the network it serves: of the known
@@ -36,12 +43,68 @@ func TestNodeServesTheNetworksFrames(t *testing.T) {
 		"local":           {nodeFlags{network: "local"}, local.AllShards(), local.MaxFrame},
 	} {
 		c.flags.relay, c.flags.store, c.flags.filter, c.flags.lightpush = true, true, true, true
-		got, err := c.flags.config(&cobra.Command{}, nil)
+		got, err := c.flags.config(func(string) bool { return false }, "", nil)
 		if err != nil || !slices.Equal(got.Shards, c.shards) || got.MaxFrame != c.frame {
 			t.Errorf("%s: shards %v, frames of %d bytes, %v", name, got.Shards, got.MaxFrame, err)
 		}
 	}
 	if prod.MaxFrame <= local.MaxFrame {
 		t.Error("the networks do not differ")
+	}
+}
+
+// At a hangup the settings are read again: what can change does, and what is
+// wrong changes nothing.
+func TestNodeReadsItsSettingsAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var out bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, err: &out, args: []string{"node", "--data-dir", dir, "--shard", "32", "--store-retention", "7d"}}
+	config, started := service.Config{}, false
+	a.onNode = func(cmd *cobra.Command, f nodeFlags) (err error) {
+		config, err = f.config(cmd.Flags().Changed, "", slog.New(slog.DiscardHandler))
+		started = true
+		return err
+	}
+	if code := a.run(t.Context(), a.args); code != 0 || !started {
+		t.Fatalf("%d %s", code, out.String())
+	}
+	if config.Retention.Age != 7*24*time.Hour {
+		t.Fatalf("%+v", config.Retention)
+	}
+	var err error
+	if config.Key, err = nodeKey(""); err != nil {
+		t.Fatal(err)
+	}
+	n, err := service.Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelWarn)
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level}))
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, configName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out.Reset()
+	write("log-level = debug\nnode.discv5 = 127.0.0.1:0\n")
+	if err := a.reload(n, "", level, log); err != nil {
+		t.Fatal(err)
+	}
+	if level.Level() != slog.LevelDebug || !strings.Contains(out.String(), "[discv5]") {
+		t.Errorf("level %v: %s", level.Level(), out.String())
+	}
+	for _, bad := range []string{"log-level = loud\n", "nonsense\n", "node.peer = nobody\nlog-level = info\n"} {
+		write(bad)
+		if err := a.reload(n, "", level, log); err == nil {
+			t.Errorf("%q is taken over", bad)
+		}
+		if level.Level() != slog.LevelDebug {
+			t.Errorf("%q: level %v", bad, level.Level())
+		}
 	}
 }

@@ -24,12 +24,18 @@ type app struct {
 	json     bool
 	logLevel string
 
+	// args is the command line, onNode what "parley node" does instead of
+	// running a node: both for reading the settings again.
+	args   []string
+	onNode func(cmd *cobra.Command, f nodeFlags) error
+
 	// started: arguments and flags are right, the command itself runs.
 	started bool
 }
 
 // run executes a command line and returns its exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -100,7 +106,7 @@ writes out. The command line counts first, then the environment, then the file.`
 	}{
 		{groupRun, []*cobra.Command{a.demoCommand(), a.accountCommand(), a.runCommand(), a.nodeCommand(), a.statusCommand(), a.doctorCommand()}},
 		{groupTalk, []*cobra.Command{a.contactCommand(), a.sendCommand(), a.messagesCommand(), a.eventsCommand()}},
-		{groupTools, []*cobra.Command{a.inspectCommand(), a.manCommand(), a.versionCommand()}},
+		{groupTools, []*cobra.Command{a.inspectCommand(), a.storeCommand(), a.manCommand(), a.versionCommand()}},
 	} {
 		for _, c := range part.commands {
 			c.GroupID = part.group
@@ -158,9 +164,15 @@ func (a *app) client() *client.Client {
 
 // logger returns a log to standard error.
 func (a *app) logger() (*slog.Logger, error) {
-	var level slog.Level
+	_, log, err := a.adjustableLogger()
+	return log, err
+}
+
+// adjustableLogger returns a log to standard error and its level.
+func (a *app) adjustableLogger() (*slog.LevelVar, *slog.Logger, error) {
+	level := new(slog.LevelVar)
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-		return nil, fault.New(fault.Usage, "--log-level %q is not debug, info, warn or error", a.logLevel)
+		return nil, nil, fault.New(fault.Usage, "--log-level %q is not debug, info, warn or error", a.logLevel)
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})), nil
+	return level, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})), nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,17 +100,13 @@ func TestReadSecret(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		":8000":             "/ip4/0.0.0.0/tcp/8000/ws",
-		"127.0.0.1:0":       "/ip4/127.0.0.1/tcp/0/ws",
-		"[2001:db8::1]:443": "/ip6/2001:db8::1/tcp/443/ws",
+		":8000":             "/ip4/0.0.0.0/tcp/8000",
+		"127.0.0.1:0":       "/ip4/127.0.0.1/tcp/0",
+		"[2001:db8::1]:443": "/ip6/2001:db8::1/tcp/443",
 	} {
-		if got, err := wsAddress(in); err != nil || got != want || checkListen([]string{got}) != nil {
+		if got, err := webAddress("--ws", in); err != nil || got != want || checkListen([]string{got + "/ws"}) != nil {
 			t.Errorf("%s: %s, %v", in, got, err)
 		}
-	}
-	got := publicFirst([]string{"/ip4/127.0.0.1/tcp/1", "/ip4/192.0.2.1/tcp/1", "/ip6/::1/tcp/1", "/dns4/a.example/tcp/1"})
-	if want := []string{"/ip4/192.0.2.1/tcp/1", "/dns4/a.example/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
 	}
 	for addr, want := range map[net.Addr]string{
 		&net.TCPAddr{IP: net.IPv4zero, Port: 1}:              "127.0.0.1:1",
