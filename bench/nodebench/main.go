@@ -34,7 +34,9 @@ type bench struct {
 	pubsub   string
 	payload  int
 	messages int
-	run      string // makes the content topics of a run its own
+	duration time.Duration // of a soak
+	metrics  string        // URL of the node's metrics
+	run      string        // makes the content topics of a run its own
 }
 
 // Measurement is one figure with its conditions.
@@ -58,6 +60,8 @@ type Measurement struct {
 	// MemoryMiB is the node's peak resident memory so far.
 	MemoryMiB float64 `json:"peak_memory_mib,omitempty"`
 	Note      string  `json:"note,omitempty"`
+	// Samples are the looks of a soak.
+	Samples []Sample `json:"samples,omitempty"`
 }
 
 // parts are the measurements by name, in the order they run.
@@ -69,6 +73,7 @@ var parts = []struct {
 	{"lightpush", (*bench).lightpush},
 	{"filter", (*bench).filter},
 	{"store", (*bench).store},
+	{"soak", (*bench).soak},
 }
 
 func main() {
@@ -81,6 +86,8 @@ func main() {
 	flag.IntVar(&b.pid, "pid", 0, "process of the node, for its memory and CPU time")
 	flag.IntVar(&b.payload, "payload", 1024, "bytes of payload")
 	flag.IntVar(&b.messages, "messages", 20_000, "messages of each measurement")
+	flag.DurationVar(&b.duration, "duration", 0, "how long a soak lasts; without it there is none")
+	flag.StringVar(&b.metrics, "metrics", "", "URL of the node's metrics, for its goroutines and heap")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -29,15 +29,18 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// peakMemory is the most resident memory that a process had, in MiB; 0 where
-// it is not known.
-func peakMemory(pid int) float64 {
+// peakMemory is the most resident memory that a process had, in MiB,
+// residentMemory what it has; 0 where it is not known.
+func peakMemory(pid int) float64     { return memory(pid, "VmHWM:") }
+func residentMemory(pid int) float64 { return memory(pid, "VmRSS:") }
+
+func memory(pid int, field string) float64 {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(raw)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, field); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb / 1024
 		}
