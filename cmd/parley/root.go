@@ -23,6 +23,8 @@ type app struct {
 	api      string
 	json     bool
 	logLevel string
+	// logFormat is text or json.
+	logFormat string
 
 	// args is the command line, onNode what "parley node" does instead of
 	// running a node: both for reading the settings again.
@@ -93,6 +95,7 @@ writes out. The command line counts first, then the environment, then the file.`
 	flags.StringVar(&a.api, "api", "", "URL of the daemon's API (default: the daemon of the data directory)")
 	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line")
 	flags.StringVar(&a.logLevel, "log-level", "warn", "what to log: debug, info, warn or error")
+	flags.StringVar(&a.logFormat, "log-format", "text", "how to log: text or json, one record a line")
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Running:"},
 		&cobra.Group{ID: groupTalk, Title: "Talking, through the running daemon:"},
@@ -174,5 +177,12 @@ func (a *app) adjustableLogger() (*slog.LevelVar, *slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
 		return nil, nil, fault.New(fault.Usage, "--log-level %q is not debug, info, warn or error", a.logLevel)
 	}
-	return level, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})), nil
+	options := &slog.HandlerOptions{Level: level}
+	switch a.logFormat {
+	case "text":
+		return level, slog.New(slog.NewTextHandler(a.err, options)), nil
+	case "json":
+		return level, slog.New(slog.NewJSONHandler(a.err, options)), nil
+	}
+	return nil, nil, fault.New(fault.Usage, "--log-format %q is neither text nor json", a.logFormat)
 }
