@@ -10,7 +10,7 @@ BENCH    ?= .
 TOOL     := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help needs test race quick vectors fuzz bench conformance format lint tidy generate demo build clean
+.PHONY: help needs test race quick vectors interop fuzz bench conformance format lint tidy generate demo build clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ quick: ## vet and all tests without the race detector
 
 vectors: ## the recorded vectors alone (PARLEY_VECTORS names another recording)
 	$(GO) test ./... -run '^TestVectors'
+
+interop: ## tests against go-waku and js-waku; installs what it needs and is absent
+	@.ci/interop
 
 fuzz: ## every Fuzz target for FUZZTIME (10s)
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz

@@ -36,7 +36,7 @@ const (
 
 	// MaxStreams bounds the streams of one version that one peer has open
 	// here. JavaScript clients open one ahead of need and leave it idle.
-	MaxStreams = 32
+	MaxStreams = 128
 	// IdleTimeout is how long a stream may wait for the first byte of its
 	// request.
 	IdleTimeout = time.Hour

@@ -126,7 +126,7 @@ func TestUnreadForms(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	a, b := rpctest.Sockets(t)
-	s := serve(t, b, ServiceConfig{Publish: accept})
+	s := serve(t, b, ServiceConfig{Publish: accept, Limit: RateLimit{PerSecond: 1e6, Burst: 1e6}})
 	var all []network.Stream
 	for range MaxStreams + 1 {
 		stream := raw(t, a, b, ProtocolV3)
@@ -145,6 +145,8 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	for _, stream := range all {
 		_ = stream.CloseWrite() // within the request: reset
+	}
+	for _, stream := range all {
 		if rest, err := io.ReadAll(stream); err == nil || len(rest) != 0 {
 			t.Errorf("answered with %x, %v", rest, err)
 		}

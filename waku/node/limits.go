@@ -123,7 +123,7 @@ func (l Limits) resources() (network.ResourceManager, error) {
 	each := streams(max(64, l.MaxConns), max(128, 2*l.MaxConns))
 	partial := rcmgr.PartialLimitConfig{
 		System: system, Transient: transient, PeerDefault: one,
-		ProtocolDefault: all,
+		ProtocolDefault: all, ProtocolPeerDefault: one,
 		Service:         map[string]rcmgr.ResourceLimits{identify.ServiceName: each, ping.ServiceName: each},
 		Protocol:        map[protocol.ID]rcmgr.ResourceLimits{identify.ID: each, identify.IDPush: each, ping.ID: each},
 	}

@@ -24,7 +24,7 @@ const (
 	MaxResponse = 4 << 20
 	// MaxStreams bounds the streams one peer has open here. JavaScript
 	// clients open one ahead of need and leave it idle.
-	MaxStreams = 32
+	MaxStreams = 64
 	// IdleTimeout is how long a stream may wait for the first byte of its
 	// request, RequestTimeout how long request and response may take from
 	// there, each.
