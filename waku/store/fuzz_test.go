@@ -68,6 +68,14 @@ func FuzzRequest(f *testing.F) {
 		if again, err := queryOf(q.request(req.RequestId)); err != nil || !proto.Equal(again.request("1"), q.request("1")) {
 			t.Fatalf("%v is %v after a round trip, %v", q, again, err)
 		}
+		raw, err := proto.Marshal(resp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp = new(wakupb.StoreQueryResponse)
+		if err := proto.Unmarshal(raw, resp); err != nil {
+			t.Fatal(err)
+		}
 		page, err := pageOf(q, req.RequestId, resp)
 		if err != nil || len(page.Faults) != 0 || len(page.Messages) != len(resp.Messages) {
 			t.Fatalf("client reads %v, %v", page, err)

@@ -12,6 +12,9 @@ import (
 type Query struct {
 	// IncludeData asks for messages, not only for their hashes.
 	IncludeData bool
+	// Encoded lets an archive give messages as Entry.Encoded, which saves the
+	// service from decoding what it encodes again. An archive may ignore it.
+	Encoded bool
 	// PubsubTopic and ContentTopics belong together. In a lookup by hash the
 	// pubsub topic may stand alone: JavaScript clients send it.
 	PubsubTopic   string

@@ -120,6 +120,7 @@ func (s *Service) answer(ctx context.Context, p peer.ID, req *wakupb.StoreQueryR
 	case <-ctx.Done():
 		return refusal(req, StatusUnavailable, "busy")
 	}
+	q.Encoded = true
 	page, err := s.archive.Query(ctx, q)
 	switch {
 	case errors.Is(err, ErrQuery), errors.Is(err, ErrUnknownCursor):
@@ -179,12 +180,24 @@ func respond(id string, q *Query, page *Page) *wakupb.StoreQueryResponse {
 
 const frameOverhead = 10 // the frame's length, a varint
 
+// itemMessage is the number of the field message in an item.
+const itemMessage = 2
+
+var itemMessageSize = protowire.SizeTag(itemMessage)
+
 var itemTagSize = protowire.SizeTag(20) // of the field messages
 
 // item returns the wire form of an entry.
 func item(e *Entry) *wakupb.WakuMessageKeyValue {
 	kv := &wakupb.WakuMessageKeyValue{MessageHash: e.Hash[:]}
-	if e.Message != nil {
+	switch {
+	case e.Encoded != nil:
+		kv.PubsubTopic = &e.PubsubTopic
+		// A field that is not known is written as it is, here in the place of
+		// the message.
+		raw := make([]byte, 0, itemMessageSize+protowire.SizeBytes(len(e.Encoded)))
+		kv.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(raw, itemMessage, protowire.BytesType), e.Encoded))
+	case e.Message != nil:
 		kv.Message, kv.PubsubTopic = e.Message, &e.PubsubTopic
 	}
 	return kv

@@ -125,7 +125,7 @@ func (r *reader) query(q *Query) (*Page, error) {
 		page.Messages[i].Hash = found[i].hash
 	}
 	if q.IncludeData {
-		err = r.fill(page.Messages, found)
+		err = r.fill(page.Messages, found, q.Encoded)
 	}
 	if more {
 		page.Cursor = page.edge(q.Forward)
@@ -343,7 +343,7 @@ func (r *reader) pubsub(p *place) (string, error) {
 }
 
 // fill reads what entries have beside their hash.
-func (r *reader) fill(entries []Entry, found []place) error {
+func (r *reader) fill(entries []Entry, found []place, encoded bool) error {
 	r.close() // the snapshot may be older than what was found
 	for i := range found {
 		p, e := &found[i], &entries[i]
@@ -363,10 +363,14 @@ func (r *reader) fill(entries []Entry, found []place) error {
 			return err
 		}
 		err = each(st, func() error {
+			if encoded {
+				e.Encoded = st.ColumnBlob(0, []byte{})
+				return nil
+			}
 			e.Message = new(wakupb.WakuMessage)
 			return proto.Unmarshal(st.ColumnRawBlob(0), e.Message)
 		})
-		if err == nil && e.Message == nil {
+		if err == nil && e.Message == nil && e.Encoded == nil {
 			err = fmt.Errorf("%w: no row %d of entry %s", errCorrupt, p.id, e.Hash)
 		}
 		if err != nil {

@@ -59,6 +59,9 @@ type Entry struct {
 	// PubsubTopic and Message are empty in answers to queries without data.
 	PubsubTopic string
 	Message     *wakupb.WakuMessage
+	// Encoded is the message as protobuf, in place of Message, in answers to
+	// queries that asked for it.
+	Encoded []byte
 }
 
 // NewEntry returns the entry of a message published on a pubsub topic.
