@@ -27,7 +27,6 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
@@ -36,6 +35,7 @@ import (
 	"github.com/parley-im/parley/stack"
 	"github.com/parley-im/parley/storage"
 	"github.com/parley-im/parley/waku/discovery"
+	"github.com/parley-im/parley/waku/finder"
 	"github.com/parley-im/parley/waku/node"
 )
 
@@ -72,9 +72,11 @@ type Config struct {
 	// Stores are asked for history, multiaddrs with /p2p/….
 	Stores []string
 	// Bootstrap replaces the network's: enrtree://, ENR or multiaddr, looked
-	// up in the background. A single "none" is nothing.
+	// up in the background. Others are found from there, and as many of all
+	// are dialled as the mode needs. A single "none" is nothing.
 	Bootstrap []string
-	// Listen are multiaddrs; empty is a free TCP port on loopback.
+	// Listen are multiaddrs; empty is a free TCP port on loopback. Who listens
+	// beyond it is found by, and finds, others of the local network.
 	Listen []string
 	// Bio is shown to contacts beside the account's name.
 	Bio string
@@ -98,6 +100,8 @@ type Client struct {
 	mode    Mode
 	db      *storage.DB
 	node    *node.Node
+	finder  *finder.Finder
+	company *company
 	stack   *stack.Stack
 	lock    *flock.Flock
 
@@ -118,6 +122,7 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	if c.Mode == "" {
 		c.Mode = Full
 	}
+	public := ownBootstrap(c)
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = c.Network.Bootstrap
 	}
@@ -130,7 +135,7 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	if c.Mode != Full && c.Mode != Light {
 		return nil, fault.New(fault.Usage, "mode %q is neither %q nor %q", c.Mode, Full, Light)
 	}
-	client := &Client{account: c.Account, mode: c.Mode, done: make(chan struct{})}
+	client := &Client{account: c.Account, mode: c.Mode, company: newCompany(c.Mode, c.Network), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			client.release()
@@ -155,14 +160,18 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	}); err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "starting the stack", err)
 	}
+	choice := new(finder.Choice)
+	nodeConfig.Choice = choice.Node()
 	if client.node, err = node.New(nodeConfig); err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "starting the node", err)
 	}
+	if err := client.startFinder(c, nodeConfig, choice, public); err != nil {
+		return nil, err
+	}
 	ctx, client.stop = context.WithCancel(ctx)
-	go client.bootstrap(ctx, c.Bootstrap, c.Log)
 	go func() {
 		defer close(client.done)
-		client.err = client.stack.Run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics()))
+		client.err = client.stack.Run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed))
 	}()
 	return client, nil
 }
@@ -193,14 +202,14 @@ func (c *Client) nodeConfig(cfg Config) (n node.Config, err error) {
 	if n.Key, err = c.nodeKey(); err != nil {
 		return n, err
 	}
-	if n.Peers, err = peers("--peer", cfg.Peers); err != nil {
+	if n.Peers, err = parsePeers("--peer", cfg.Peers); err != nil {
 		return n, err
 	}
 	stores := cfg.Stores
 	if len(stores) == 0 {
 		stores = cfg.Network.Stores
 	}
-	if n.StorePeers, err = peers("--store", stores); err != nil {
+	if n.StorePeers, err = parsePeers("--store", stores); err != nil {
 		return n, err
 	}
 	n.Mode = node.Mode(c.mode)
@@ -209,44 +218,6 @@ func (c *Client) nodeConfig(cfg Config) (n node.Config, err error) {
 	n.Listen = cfg.Listen
 	n.Logger = cfg.Log
 	return n, nil
-}
-
-// bootstrapRetry is the pause before entries that were not found are looked up
-// again.
-const bootstrapRetry = 30 * time.Second
-
-// bootstrap finds the network's first nodes and keeps them connected. Without
-// a way out it tries on: a client may be opened offline.
-func (c *Client) bootstrap(ctx context.Context, entries []string, log *slog.Logger) {
-	for {
-		found, err := discovery.Resolve(ctx, entries)
-		for _, p := range found {
-			c.node.Keep(p)
-		}
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		if log != nil {
-			log.Warn("bootstrap nodes not found", "cause", err, "again_in", bootstrapRetry)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(bootstrapRetry):
-		}
-	}
-}
-
-func peers(flag string, addrs []string) ([]peer.AddrInfo, error) {
-	all := make([]peer.AddrInfo, 0, len(addrs))
-	for _, a := range addrs {
-		info, err := peer.AddrInfoFromString(a)
-		if err != nil {
-			return nil, &fault.Error{Kind: fault.Usage, Op: flag + " " + a, Err: err, Hint: "give a multiaddr that ends in /p2p/<peer id>"}
-		}
-		all = append(all, *info)
-	}
-	return all, nil
 }
 
 // nodeKey returns the node's own key, which is not the account's; it is kept
@@ -283,8 +254,11 @@ func (c *Client) Close() error {
 }
 
 func (c *Client) release() (err error) {
+	if c.finder != nil {
+		err = c.finder.Close()
+	}
 	if c.node != nil {
-		err = c.node.Close()
+		err = errors.Join(err, c.node.Close())
 	}
 	if c.db != nil {
 		err = errors.Join(err, c.db.Close())

@@ -45,7 +45,7 @@ func Serve(c ServiceConfig) (_ *ServiceNode, err error) {
 			s.Close()
 		}
 	}()
-	static, err := peers("--peer", c.Peers)
+	static, err := parsePeers("--peer", c.Peers)
 	if err != nil {
 		return nil, err
 	}

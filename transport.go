@@ -17,11 +17,13 @@ type transport struct {
 	envelopes chan stack.Envelope
 	// essential are the pubsub topics without which little arrives.
 	essential []string
+	// subscribed is told of what is listened to from now on.
+	subscribed func(want map[string][]string)
 }
 
 // newTransport hands envelopes on until ctx ends.
-func newTransport(ctx context.Context, n *node.Node, essential []string) *transport {
-	t := &transport{n, make(chan stack.Envelope), essential}
+func newTransport(ctx context.Context, n *node.Node, essential []string, subscribed func(map[string][]string)) *transport {
+	t := &transport{n, make(chan stack.Envelope), essential, subscribed}
 	go func() {
 		for {
 			select {
@@ -40,6 +42,15 @@ func newTransport(ctx context.Context, n *node.Node, essential []string) *transp
 }
 
 func (t *transport) Envelopes() <-chan stack.Envelope { return t.envelopes }
+
+// Subscribe replaces what is listened to.
+func (t *transport) Subscribe(ctx context.Context, want map[string][]string) error {
+	if err := t.Node.Subscribe(ctx, want); err != nil {
+		return err
+	}
+	t.subscribed(want)
+	return nil
+}
 
 // Listening tells whether there is a peer on every essential topic, or one
 // that filters for us.
@@ -62,7 +73,6 @@ var _ stack.Transport = (*transport)(nil)
 var _ interface {
 	Publish(ctx context.Context, pubsubTopic string, m *wakupb.WakuMessage) (int, error)
 	PublishLightpush(ctx context.Context, pubsubTopic string, m *wakupb.WakuMessage) (int, error)
-	Subscribe(ctx context.Context, want map[string][]string) error
 	Query(ctx context.Context, q *store.Query) (*store.Page, error)
 	Gaps() <-chan time.Time
 } = (*node.Node)(nil)

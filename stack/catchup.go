@@ -22,11 +22,14 @@ const (
 	topicsPerQuery = 10
 	// historyPage is the page size asked for.
 	historyPage = 100
-	// historyRetry is the pause before a failed fetch is tried again.
-	historyRetry = 10 * time.Second
+	// historyRetryFirst is the pause before a failed fetch is tried again, which
+	// doubles up to historyRetry: at the start a store node is often there a
+	// moment later.
+	historyRetryFirst = time.Second
+	historyRetry      = 10 * time.Second
 	// historyTries bounds the attempts of one fetch; the next gap, heartbeat
 	// or start tries again, from the same time on.
-	historyTries = 6
+	historyTries = 9
 	// historyPages bounds the pages of one span, so that a store node cannot
 	// keep us busy for ever.
 	historyPages = 10_000
@@ -215,7 +218,7 @@ func (s *Stack) fetch(ctx context.Context, transport Transport, spans []span) (c
 		select {
 		case <-ctx.Done():
 			continue
-		case <-time.After(historyRetry):
+		case <-time.After(min(historyRetryFirst<<(try-1), historyRetry)):
 			continue
 		case <-s.wakeSubscribe:
 			// What is listened to has changed, which must not wait for a store

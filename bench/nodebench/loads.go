@@ -126,11 +126,10 @@ func (b *bench) message(n int, contentTopic string) *wakupb.WakuMessage {
 
 // arrivals counts messages and their time on the way.
 type arrivals struct {
-	mu     sync.Mutex
-	took   []time.Duration
-	last   time.Time
-	room   chan struct{} // one for each message that may be under way
-	expect int
+	mu   sync.Mutex
+	took []time.Duration
+	last time.Time
+	room chan struct{} // one for each message that may be under way
 }
 
 func newArrivals(inFlight int) *arrivals {

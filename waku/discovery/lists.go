@@ -105,7 +105,7 @@ func (l *Lists) Run(ctx context.Context) {
 		if err := l.Refresh(ctx); err != nil && ctx.Err() == nil {
 			l.log.Warn("node lists in DNS cannot be read", "cause", err, "records", len(l.Records()))
 			pause = min(retry, l.cfg.Every)
-			retry *= 2
+			retry = 2 * pause
 		} else {
 			retry = listsRetry
 		}
