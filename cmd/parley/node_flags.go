@@ -56,6 +56,7 @@ type nodeFlags struct {
 	rest, metrics, keyFile string
 	restAdmin              bool
 	allowOrigin            []string
+	printConfig            bool
 }
 
 func (f *nodeFlags) register(flags *pflag.FlagSet) {
@@ -100,6 +101,7 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.restAdmin, "rest-admin", true, "serve the calls of the REST API under /admin, which can change the node")
 	flags.StringSliceVar(&f.allowOrigin, "rest-allow-origin", nil, "web site that may use the REST API; may be repeated")
 	flags.StringVar(&f.metrics, "metrics", "", "address of metrics, health checks and the capacity page, like 127.0.0.1:9090")
+	flags.BoolVar(&f.printConfig, "print-config", false, "print a config file with all settings, and exit")
 	flags.StringVar(&f.keyFile, "nodekey-file", "", "file with the node's key, made if absent (default: in the data directory if one is given, else a new key)")
 }
 

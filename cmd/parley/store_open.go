@@ -28,9 +28,6 @@ const (
 	// alone, storePauses how often in a row.
 	storePause  = time.Second
 	storePauses = 30
-	// syncPauses is the same for a store that limits how often it is given
-	// messages.
-	syncPauses = 10
 )
 
 // storeAt is a store as it was given on the command line. Its text may have a
@@ -216,7 +213,7 @@ func answersQueries(n *node.Node, s storeAt) error {
 func remoteStore(n *node.Node, s storeAt) openStore {
 	client := store.NewClient(n.Host())
 	return openStore{
-		Source:    &patientStore{Remote: storesync.NewRemote(n.Host(), s.peer.ID)},
+		Source:    storesync.NewRemote(n.Host(), s.peer.ID),
 		name:      s.name,
 		otherwise: fault.Unreachable,
 		ask: func(ctx context.Context, q *store.Query) (*store.Page, error) {
@@ -230,27 +227,6 @@ func remoteStore(n *node.Node, s storeAt) openStore {
 				}
 			}
 		},
-	}
-}
-
-// patientStore is the store of a node. Such nodes limit how often they are
-// given messages, and do not say so: one that has taken some is tried again.
-type patientStore struct {
-	*storesync.Remote
-	took bool
-}
-
-// Take implements storesync.Source.
-func (p *patientStore) Take(ctx context.Context, entries []store.Entry) (int, error) {
-	for pauses := 0; ; pauses++ {
-		n, err := p.Remote.Take(ctx, entries)
-		p.took = p.took || err == nil && n > 0
-		if !errors.Is(err, storesync.ErrTakesNone) || !p.took || pauses == syncPauses {
-			return n, err
-		}
-		if err := pause(ctx, storePause); err != nil {
-			return n, err
-		}
 	}
 }
 
@@ -280,6 +256,8 @@ func storeFault(ctx context.Context, op string, otherwise fault.Kind, err error)
 	switch {
 	case errors.Is(err, storesync.ErrTakesNone):
 		e.Kind, e.Hint = fault.Conflict, "a node with store synchronization takes messages, as `parley node` does; else write to its archive, or use --into to copy only the other way"
+	case errors.Is(err, storesync.ErrRefused):
+		e.Kind, e.Hint = fault.Denied, "wait a while: a node limits how often it is given messages, and may take them from nodes it trusts alone"
 	case errors.Is(err, storesync.ErrScope):
 		e.Kind, e.Hint = fault.Conflict, "the node does not keep these shards; choose others with --pubsub-topic"
 	case errors.Is(err, store.ErrQuery):

@@ -251,9 +251,10 @@ func TestStorePostgres(t *testing.T) {
 	run(0, "removed 40 messages", "prune", u.String(), "--retention", "20")
 	run(1, "only in a", "compare", sqlite, u.String())
 	u.User = url.UserPassword("postgres", "the-wrong-one")
-	run(3, "", "stats", u.String())
-	run(3, "", "compare", sqlite, u.String())
+	run(4, "", "stats", u.String())
+	run(4, "", "compare", sqlite, u.String())
 	run(2, "", "compare", u.String(), u.String())
+	run(5, "", "stats", strings.Replace(u.String(), "the-wrong-one", server.Password(), 1)+"&database=absent")
 	run(2, "", "stats", strings.TrimPrefix(u.String(), "postgres:"))
 	run(2, "", "stats", strings.Replace(u.String(), "postgres:", "mysql:", 1))
 	for _, secret := range []string{server.Password(), "the-wrong-one"} {

@@ -116,7 +116,7 @@ func (s *Server) Capacity(ctx context.Context) (Capacity, error) {
 	if s.cfg.Disk != nil {
 		if use.DiskFree, use.DiskTotal, err = s.cfg.Disk(); err != nil {
 			s.cfg.Log.Warn("free disk space is unknown", "cause", err)
-		} else if days, ok := untilFull(use, s.cfg.Retention); ok {
+		} else if days, ok := untilFull(use, s.cfg.Retention()); ok {
 			use.DaysUntilFull = &days
 		}
 	}

@@ -31,8 +31,8 @@ type Config struct {
 	Stats func() node.Stats
 	// Archive counts what is kept; nil without a store.
 	Archive func(ctx context.Context) (store.Stats, error)
-	// Retention is what the archive is pruned to.
-	Retention store.Retention
+	// Retention is what the archive is pruned to; nil is nothing.
+	Retention func() store.Retention
 	// Disk tells the free and the total bytes of where the archive lies; nil
 	// where nobody knows.
 	Disk func() (free, total uint64, err error)
@@ -59,6 +59,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Retention == nil {
+		cfg.Retention = func() store.Retention { return store.Retention{} }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

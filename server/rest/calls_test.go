@@ -3,10 +3,12 @@ package rest
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/parley-im/parley/waku/node"
+	"github.com/parley-im/parley/waku/store"
 )
 
 func TestNoSuchCall(t *testing.T) {
@@ -143,6 +145,10 @@ func TestInfo(t *testing.T) {
 		return body == `{"nodeHealth":"READY","protocolsHealth":[{"Relay":"READY"},{"Lightpush":"READY"},{"Legacy Lightpush":"READY"},`+
 			`{"Filter":"READY"},{"Store":"READY"},{"Lightpush Client":"READY"},{"Store Client":"READY"},{"Filter Client":"READY"}]}`
 	})
+	broken := HealthOf(node.Status{Protocols: []string{string(store.ProtocolID)}, Archive: &node.ArchiveStatus{Failing: true}})
+	if !slices.Contains(broken.Protocols, ProtocolHealth{"Store", NotReady, "Messages cannot be written to the archive"}) {
+		t.Errorf("an archive that fails: %+v", broken)
+	}
 	own := serve(t, Config{Node: n, Health: func() Health {
 		return Health{Node: Initializing, Protocols: []ProtocolHealth{{"Mix", NotMounted, ""}}}
 	}})

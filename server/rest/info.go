@@ -81,7 +81,7 @@ func HealthOf(st node.Status) Health {
 	add("Lightpush", served(string(lightpush.ProtocolV3)), relays, noRelay)
 	add("Legacy Lightpush", served(string(lightpush.ProtocolV2)), relays, noRelay)
 	add("Filter", served(string(filter.SubscribeID)), relays, "Relay is not ready, filter will not be able to sort out messages")
-	stores := add("Store", served(string(store.ProtocolID)), true, "")
+	stores := add("Store", served(string(store.ProtocolID)), st.Archive == nil || !st.Archive.Failing, "Messages cannot be written to the archive")
 	add("Lightpush Client", true, relays || spoken(string(lightpush.ProtocolV3), string(lightpush.ProtocolV2)), "No Lightpush service peer available yet")
 	add("Store Client", true, stores || spoken(string(store.ProtocolID)), "No Store service peer available yet, neither Store service set up for the node")
 	add("Filter Client", true, spoken(string(filter.SubscribeID)), "No Filter service peer available yet")

@@ -65,7 +65,7 @@ func (s *Server) storeMessages(ctx context.Context, in *storeInput) reply {
 	}
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
-	ask := s.cfg.Node.Query
+	ask, own := s.cfg.Node.Query, false
 	switch {
 	case in.PeerAddr != "":
 		p, err := peer.AddrInfoFromString(again(in.PeerAddr))
@@ -74,7 +74,7 @@ func (s *Server) storeMessages(ctx context.Context, in *storeInput) reply {
 		}
 		ask = s.askPeer(*p)
 	case s.cfg.Archive != nil:
-		ask = s.cfg.Archive.Query
+		ask, own = s.cfg.Archive.Query, true
 	}
 	page, err := s.wide(ctx, ask, q)
 	switch {
@@ -89,8 +89,16 @@ func (s *Server) storeMessages(ctx context.Context, in *storeInput) reply {
 	case errors.Is(err, context.DeadlineExceeded):
 		return text(http.StatusInternalServerError, "No history response received (timeout)")
 	}
+	if own {
+		// Whoever asks need not know of the database.
+		s.log.Warn("store query failed", "cause", err)
+		err = errArchive
+	}
 	return textf(http.StatusInternalServerError, "Error occurred in the store query [%v]", err)
 }
+
+// errArchive is what callers hear of a failure of this node's own archive.
+var errArchive = errors.New("the archive cannot be read; the log says why")
 
 type query func(context.Context, *store.Query) (*store.Page, error)
 

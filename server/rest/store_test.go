@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -260,7 +261,8 @@ func TestStoreErrors(t *testing.T) {
 	}{
 		{store.ErrTooMany, 429, "Request rate limit reached"},
 		{context.DeadlineExceeded, 500, "No history response received (timeout)"},
-		{store.ErrClosed, 500, "Error occurred in the store query [store: archive is closed]"},
+		{store.ErrClosed, 500, "Error occurred in the store query [the archive cannot be read; the log says why]"},
+		{errors.New("user=postgres host=192.0.2.1"), 500, "Error occurred in the store query [the archive cannot be read; the log says why]"},
 	} {
 		a := serve(t, Config{Node: n, Archive: asking(func(context.Context, *store.Query) (*store.Page, error) {
 			return nil, fmt.Errorf("%w", c.err)

@@ -16,6 +16,7 @@ import (
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/ops"
 	"github.com/parley-im/parley/server/rest"
+	"github.com/parley-im/parley/waku/store"
 )
 
 const (
@@ -47,7 +48,7 @@ func (s *Service) startFaces() error {
 		Known: func() int { return s.Manager().Status().Known },
 	}
 	if s.archive != nil {
-		config.Archive, config.Retention = s.archive.Stats, s.cfg.Retention
+		config.Archive, config.Retention = s.archive.Stats, func() store.Retention { return *s.archive.retain.Load() }
 		if dir, ok := s.archiveDir(); ok {
 			config.Disk = func() (free, total uint64, err error) { return diskSpace(dir) }
 		}

@@ -11,17 +11,16 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/ops"
 	"github.com/parley-im/parley/waku/discovery"
+	"github.com/parley-im/parley/waku/finder"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/peerexchange"
 	"github.com/parley-im/parley/waku/peers"
@@ -102,14 +101,16 @@ type Service struct {
 	cfg      Config
 	log      *slog.Logger
 	recorder *ops.Recorder
-	archive  store.Maintainer
-	retain   atomic.Pointer[store.Retention]
+	archive  *archive // nil without a store
+	// newest is the time of the archive's newest message at the start.
+	newest    time.Time
+	newestErr error
 
-	manager  atomic.Pointer[peers.Manager]
+	finder   *finder.Finder
+	choice   finder.Choice
 	records  *peerexchange.Cache
 	exchange *peerexchange.Service
 	sync     *storesync.Service
-	v5       *discovery.V5
 	faces    faces
 
 	recordMu sync.Mutex
@@ -133,7 +134,6 @@ func Start(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}
 	s := &Service{cfg: cfg, log: cfg.Log, recorder: ops.NewRecorder(nil)}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.retain.Store(&cfg.Retention)
 	defer func() {
 		if err != nil {
 			_ = s.Close()
@@ -144,15 +144,19 @@ func Start(ctx context.Context, cfg Config) (_ *Service, err error) {
 		return nil, err
 	}
 	if !cfg.Without.Store {
-		if s.archive, err = OpenArchive(ctx, cfg.Archive); err != nil {
+		opened, err := OpenArchive(ctx, cfg.Archive)
+		if err != nil {
 			return nil, err
 		}
+		s.archive = newArchive(opened, cfg.Retention)
+		// Before the node is there: what comes in then is no end of the gap.
+		s.newest, s.newestErr = storesync.Newest(ctx, opened)
 		s.ends = append(s.ends, s.archive.Close)
 	}
 	if err := s.startNode(static); err != nil {
 		return nil, err
 	}
-	for _, part := range []func() error{func() error { return s.startManager(static) }, s.startExchange, s.startSync, s.startDiscovery, s.startFaces} {
+	for _, part := range []func() error{s.startExchange, s.startSync, func() error { return s.startFinder(static) }, s.startFaces} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -173,7 +177,7 @@ func (s *Service) startNode(static []peer.AddrInfo) (err error) {
 		TimeWindow: c.TimeWindow, Protected: c.Protected, Without: c.Without,
 		Listen: c.Listen, TLS: c.TLS, Announce: c.Announce, Key: c.Key, Peers: static,
 		NAT: c.NAT, Limits: c.Limits, Gater: gate,
-		Choice: node.Choice{Best: s.best, Served: s.served},
+		Choice: s.choice.Node(),
 		Observe: node.Observer{
 			Exchange: s.recorder.Exchange, Pushed: s.recorder.Pushed, Archived: s.recorder.Archived,
 		},
@@ -195,26 +199,6 @@ func (s *Service) startNode(static []peer.AddrInfo) (err error) {
 	unwatch := gate.Watch(s.Host().Network())
 	s.ends = append(s.ends, s.Node.Close, func() error { unwatch(); return nil })
 	return nil
-}
-
-// best chooses peers for what the node asks of others.
-func (s *Service) best(id protocol.ID, pubsubTopic string) []peer.ID {
-	m := s.manager.Load()
-	if m == nil {
-		return nil
-	}
-	shard := uint16(peers.AnyShard)
-	if _, n, err := topic.ParsePubsub(pubsubTopic); err == nil {
-		shard = n
-	}
-	return m.Best(id, shard)
-}
-
-// served notes how a peer did what it was asked for.
-func (s *Service) served(p peer.ID, id protocol.ID, err error, took time.Duration) {
-	if m := s.manager.Load(); m != nil {
-		m.Served(p, id, err, took)
-	}
 }
 
 // startExchange mounts peer exchange.
@@ -265,51 +249,58 @@ func (s *Service) kept() []string {
 	return topics
 }
 
-// resumeWait is how often a store peer is looked for to fill the gap, and
-// resumeGiveUp how often in all; synchronization takes it from there.
+// resumeLook is how often a store peer is looked for to fill the gap, resumeWait
+// the pause after a peer has failed, and resumeGiveUp how long it is tried;
+// synchronization takes it from there.
 const (
+	resumeLook   = 500 * time.Millisecond
 	resumeWait   = 5 * time.Second
-	resumeGiveUp = 60
+	resumeGiveUp = 5 * time.Minute
 )
 
 // resume fills the gap since the archive's newest message as soon as there is
 // a store peer that can.
 func (s *Service) resume() {
-	since, err := storesync.Newest(s.ctx, s.archive)
-	if err != nil {
-		s.log.Warn("the archive's newest message is unknown", "cause", err)
+	since := s.newest
+	if s.newestErr != nil {
+		s.log.Warn("the archive's newest message is unknown", "cause", s.newestErr)
 		return
 	}
 	if !since.IsZero() && time.Since(since) < storesync.MinGap {
 		return
 	}
-	for range resumeGiveUp {
+	for start, wait := time.Now(), resumeLook; time.Since(start) < resumeGiveUp; wait = resumeLook {
 		if all := s.storePeers(); len(all) > 0 {
 			n, err := storesync.Resume(s.ctx, storesync.Gap{
 				Archive: s.archive, Client: store.NewClient(s.Host()), Peers: all,
 				PubsubTopics: s.kept(), Since: since, Max: s.cfg.Resume,
 			})
 			if err == nil {
-				s.log.Info("the gap of the archive is filled", "since", since, "messages", n)
+				log := s.log
+				if !since.IsZero() {
+					log = log.With("since", since)
+				}
+				log.Info("the gap of the archive is filled", "messages", n)
 				return
 			}
 			s.log.Debug("the gap of the archive is not filled yet", "cause", err)
+			wait = resumeWait
 		}
 		select {
 		case <-s.ctx.Done():
 			return
-		case <-time.After(resumeWait):
+		case <-time.After(wait):
 		}
 	}
 }
 
 // Manager is what the node knows of its peers.
-func (s *Service) Manager() *peers.Manager { return s.manager.Load() }
+func (s *Service) Manager() *peers.Manager { return s.finder.Manager() }
 
 // ENR is the node's record as it is now.
 func (s *Service) ENR() string {
-	if s.v5 != nil {
-		return s.v5.Record()
+	if enr := s.finder.ENR(); enr != "" {
+		return enr
 	}
 	d := s.describe()
 	s.recordMu.Lock()
@@ -349,17 +340,13 @@ func (s *Service) Reload(next Config) (fixed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.retain.Store(&next.Retention)
+	if s.archive != nil {
+		s.archive.bound(next.Retention)
+	}
 	for _, p := range static {
-		s.keep(p)
+		s.finder.Keep(p)
 	}
 	return s.cfg.changed(next), nil
-}
-
-// keep keeps a peer connected, which the manager then leaves alone.
-func (s *Service) keep(p peer.AddrInfo) {
-	s.Manager().Found(p, peers.Facts{Source: peers.Static})
-	s.Keep(p)
 }
 
 // Close stops the node: first what lets others in, then the node, which ends

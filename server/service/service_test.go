@@ -164,7 +164,6 @@ func TestReload(t *testing.T) {
 	other := start(t, nil)
 	s := start(t, nil)
 	next := s.cfg
-	next.Retention.Messages = 1
 	next.Peers = other.Addrs()
 	fixed, err := s.Reload(next)
 	if err != nil || len(fixed) != 0 {
@@ -173,10 +172,14 @@ func TestReload(t *testing.T) {
 	eventually(t, "the new peer", func() bool { return meshed(s) })
 	hashes := publish(t, s, 3)
 	eventually(t, "the archive", func() bool { return has(t, s, hashes) })
-	s.pruneNow()
-	if stats, err := s.archive.Stats(t.Context()); err != nil || stats.Messages != 1 {
-		t.Errorf("%+v, %v", stats, err)
+	next.Retention.Messages = 1
+	if fixed, err := s.Reload(next); err != nil || len(fixed) != 0 {
+		t.Fatalf("%v, %v", fixed, err)
 	}
+	eventually(t, "the archive within its new bounds", func() bool {
+		stats, err := s.archive.Stats(t.Context())
+		return err == nil && stats.Messages == 1
+	})
 	next.Shards, next.REST, next.Without.Filter = []uint16{64}, ":1", true
 	if fixed, err := s.Reload(next); err != nil || !slices.Equal(fixed, []string{"shard", "rest", "protocols"}) {
 		t.Errorf("%v, %v", fixed, err)

@@ -17,9 +17,12 @@ const (
 	// archiveTimeout bounds one transaction.
 	archiveTimeout = 30 * time.Second
 	// archivePause is the first pause after a failure of the archive. It
-	// doubles with each, up to archiveMaxPause.
+	// doubles with each, up to archiveMaxPause: a client that publishes here
+	// may wait so long to hear that its message is not kept.
 	archivePause    = 100 * time.Millisecond
-	archiveMaxPause = 10 * time.Second
+	archiveMaxPause = 2 * time.Second
+	// archiveTell is how often the log says that the archive fails still.
+	archiveTell = 30 * time.Second
 	// archiveTries is how often a message may fail alone, from when others
 	// beside it were written, before it is given up.
 	archiveTries = 5
@@ -138,6 +141,7 @@ func (w *archivist) run() {
 	defer close(w.ended)
 	var left []*archiveJob // to be written again
 	pause := archivePause
+	var failing, told time.Time // since when, zero for not; when the log heard of it
 	for {
 		batch := w.queue.take(left)
 		if w.ctx.Err() != nil {
@@ -156,9 +160,19 @@ func (w *archivist) run() {
 		if left, err = w.write(batch); err == nil {
 			pause = archivePause
 			w.queue.refuse(false)
+			if !failing.IsZero() {
+				w.log.Warn("the archive works again", "failed_for", time.Since(failing).Round(time.Millisecond), "waiting", w.queue.length()+len(left))
+				failing, told = time.Time{}, time.Time{}
+			}
 		} else {
+			if failing.IsZero() {
+				failing = time.Now()
+			}
 			w.queue.refuse(true)
-			w.log.Warn("the archive fails", "waiting", w.status().Queued, "again_in", pause, "cause", err)
+			if time.Since(told) >= archiveTell {
+				told = time.Now()
+				w.log.Warn("the archive fails; it is tried again and again", "waiting", w.status().Queued, "cause", err)
+			}
 			w.rest(pause)
 			pause = min(2*pause, archiveMaxPause)
 		}

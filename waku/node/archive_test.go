@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -137,7 +138,8 @@ func TestArchiveOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &brokenArchive{broken: true}
 		var failed, took int
-		w := newArchivist(a, discardLogger(), func(n int, _ time.Duration, err error) {
+		var log strings.Builder
+		w := newArchivist(a, slog.New(slog.NewTextHandler(&log, nil)), func(n int, _ time.Duration, err error) {
 			if err != nil {
 				failed++
 			} else {
@@ -155,7 +157,7 @@ func TestArchiveOutage(t *testing.T) {
 		if !st.Failing || st.Queued != len(want) || st.Written != 0 || st.Lost != 0 || st.LastError != errFaulty.Error() || st.LastErrorAt.IsZero() {
 			t.Errorf("while it is away: %+v", st)
 		}
-		if a.asked < 10*60/int(archiveMaxPause.Seconds()) || a.asked > 10*60 {
+		if tries := int(10 * time.Minute / archiveMaxPause); a.asked < tries || a.asked > 4*tries {
 			t.Errorf("asked %d times in ten minutes", a.asked)
 		}
 		a.set(false)
@@ -168,6 +170,12 @@ func TestArchiveOutage(t *testing.T) {
 		}
 		if !slices.Equal(a.kept, want) {
 			t.Errorf("%d messages kept, want %d", len(a.kept), len(want))
+		}
+		if n := strings.Count(log.String(), "archive fails"); n != int(10*time.Minute/archiveTell) {
+			t.Errorf("said %d times that it fails: %s", n, &log)
+		}
+		if n := strings.Count(log.String(), "works again"); n != 1 || !strings.Contains(log.String(), "failed_for=10m") {
+			t.Errorf("said %d times that it works again: %s", n, &log)
 		}
 		if failed == 0 || took != len(want) {
 			t.Errorf("observed %d failures, %d messages", failed, took)

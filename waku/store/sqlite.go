@@ -100,7 +100,7 @@ func openSQLite(path string, l limits) (*SQLite, error) {
 	}
 	if err != nil {
 		_ = a.release()
-		return nil, fmt.Errorf("opening the store archive: %w", err)
+		return nil, fmt.Errorf("opening the store archive: %w", a.explain(err))
 	}
 	go a.writeLoop()
 	return a, nil
@@ -141,16 +141,40 @@ func (a *SQLite) openDirectory(dir string) error {
 	}
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f.Name(), sliceSuffix)
-		if start, err := time.Parse(sliceName, name); ok && err == nil {
-			if _, err := a.addSlice(start.UnixNano()); err != nil {
+		start, err := time.Parse(sliceName, name)
+		if !ok || err != nil {
+			continue
+		}
+		if gone, err := removeUnborn(filepath.Join(dir, f.Name())); gone || err != nil {
+			if err != nil {
 				return err
 			}
+			continue
+		}
+		if _, err := a.addSlice(start.UnixNano()); err != nil {
+			return err
 		}
 	}
 	if err := a.sweep(files); err != nil {
 		return err
 	}
 	return a.takeOver()
+}
+
+// removeUnborn removes the file of a slice whose making failed at the first
+// byte: opening it would try that again, for which a full disk has no room.
+func removeUnborn(path string) (gone bool, err error) {
+	for _, suffix := range []string{"", "-wal"} {
+		if st, err := os.Stat(path + suffix); err == nil && st.Size() > 0 {
+			return false, nil
+		}
+	}
+	for _, suffix := range suffixes {
+		if e := os.Remove(path + suffix); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err == nil, err
 }
 
 // sweep removes what is left of slices whose removal was cut short.
@@ -238,7 +262,7 @@ func (a *SQLite) Close() error {
 			errs = append(errs, a.flush(s))
 		}
 	}
-	return errors.Join(append(errs, a.release())...)
+	return a.explain(errors.Join(append(errs, a.release())...))
 }
 
 // release closes what is open.

@@ -146,7 +146,7 @@ func (a *SQLite) Prune(ctx context.Context, ret Retention, now time.Time) (Prune
 		err = p.shrink(ret.Bytes)
 	}
 	after, sizeErr := p.bytes()
-	return Pruned{Messages: p.messages, Bytes: max(0, before-after)}, errors.Join(err, sizeErr)
+	return Pruned{Messages: p.messages, Bytes: max(0, before-after)}, a.explain(errors.Join(err, sizeErr))
 }
 
 // pruning is one call of Prune.

@@ -28,7 +28,7 @@ func (a *SQLite) writeLoop() {
 		group, rows := a.gather(in)
 		err := a.write(rows)
 		if err != nil {
-			err = fmt.Errorf("inserting into the store archive: %w", err)
+			err = fmt.Errorf("inserting into the store archive: %w", a.explain(err))
 		}
 		for _, g := range group {
 			g.done <- err

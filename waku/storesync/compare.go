@@ -179,15 +179,16 @@ type Repaired struct {
 }
 
 const (
-	// repairBatch and repairBytes bound what is held to be copied.
-	repairBatch = 256
-	repairBytes = 4 << 20
+	// repairBatch and repairBytes bound what is held to be copied, to each
+	// store: as much as another node takes in one session, which it limits.
+	repairBatch = offerSize
+	repairBytes = 16 << 20
 )
 
 // Repair copies what a store lacks of a span from the other one, to those of
-// the two that into names. When one takes nothing (ErrTakesNone), or not of some
-// topics (ErrScope), the rest is done nevertheless, and that error comes at the
-// end.
+// the two that into names. When one takes nothing (ErrTakesNone), nothing any
+// more (ErrRefused), or not of some topics (ErrScope), the rest is done
+// nevertheless, and that error comes at the end.
 func Repair(ctx context.Context, a, b Source, span store.Span, into Side) (done Repaired, err error) {
 	toA := &repair{dst: a, off: into&A == 0, there: &done.ToA}
 	toB := &repair{dst: b, off: into&B == 0, there: &done.ToB}
@@ -236,7 +237,7 @@ func (r *repair) flush(ctx context.Context) error {
 	*r.there += n
 	r.entries, r.bytes = nil, 0
 	switch {
-	case errors.Is(err, ErrTakesNone):
+	case errors.Is(err, ErrTakesNone), errors.Is(err, ErrRefused):
 		r.off, r.refused = true, err
 	case errors.Is(err, ErrScope):
 		r.refused = err

@@ -32,7 +32,7 @@ type Config struct {
 	// least Offset and at most Offset and Window old.
 	Window, Offset time.Duration
 	// Interval is the time between two synchronizations begun here, each with
-	// one peer at random; negative begins none.
+	// one peer at random; negative begins none. The first one comes sooner.
 	Interval time.Duration
 	// Peers returns those with which synchronization is worth a try: connected
 	// store nodes. None is begun without.
@@ -171,42 +171,53 @@ func (s *Service) Window(now time.Time) store.Span {
 	return store.Span{Start: end.Add(-s.cfg.Window).UnixNano(), End: end.UnixNano(), PubsubTopics: s.cfg.PubsubTopics()}
 }
 
-// run synchronizes periodically. The times differ by a tenth, so that nodes
+// run synchronizes periodically, for the first time as soon as what was missed
+// in a short absence is old enough to be synchronized: a restart leaves a hole
+// that nobody else looks for. The times differ by a tenth, so that nodes
 // started together do not stay together.
 func (s *Service) run() {
-	for {
-		jitter := time.Duration(rand.Int64N(int64(s.cfg.Interval)/5+1)) - s.cfg.Interval/10
+	first := min(s.cfg.Interval, s.cfg.Offset+firstMargin)
+	for wait := first; ; {
+		jitter := time.Duration(rand.Int64N(int64(wait)/5+1)) - wait/10
 		select {
-		case <-time.After(s.cfg.Interval + jitter):
-			s.once()
+		case <-time.After(wait + jitter):
 		case <-s.ctx.Done():
 			return
 		}
+		if s.once() {
+			wait = s.cfg.Interval
+		}
 	}
 }
+
+// firstMargin is what a node is given to find its peers before it synchronizes
+// for the first time, beside the age that messages must have.
+const firstMargin = 10 * time.Second
 
 // maxTries is the number of peers tried in one interval.
 const maxTries = 5
 
 // once synchronizes with one peer at random, the first one with which it
-// works.
-func (s *Service) once() {
+// works. It returns whether there was any to try.
+func (s *Service) once() (tried bool) {
 	peers := slices.Clone(s.cfg.Peers())
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	for _, p := range peers[:min(len(peers), maxTries)] {
 		if s.ctx.Err() != nil {
-			return
+			return true
 		}
 		if p == s.h.ID() || s.cfg.Allow != nil && !s.cfg.Allow(p) {
 			continue
 		}
+		tried = true
 		report, err := s.Sync(s.ctx, p, s.Window(time.Now()))
 		if err == nil {
 			s.log.Debug("store synchronized", "peer", p, "report", report)
-			return
+			return true
 		}
 		s.log.Debug("store not synchronized", "peer", p, "cause", err)
 	}
+	return tried
 }
 
 // serve is a session that another node begins.

@@ -252,14 +252,16 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// TestPeriodic: one peer at random every interval, the next one when it fails;
-// what is too young is left out.
+// TestPeriodic: one peer at random soon after the start, as soon as there is
+// any, and then every interval, the next one when it fails; what is too young is
+// left out.
 func TestPeriodic(t *testing.T) {
 	t.Parallel()
 	simnet.Test(t, func(t *testing.T) {
 		x, y := rpctest.Pair(t)
 		a, b := archiveOf(t), archiveOf(t)
-		young := entry(topicA, time.Now().Add(DefaultInterval+DefaultInterval/5), 1) // on its way at the first time
+		const first, second = DefaultOffset + firstMargin, 2 * (DefaultOffset + firstMargin)
+		young := entry(topicA, time.Now().Add(2*first), 1) // on its way at the first time
 		fresh := entry(topicA, time.Now().Add(-30*time.Minute), 2)
 		stale := entry(topicA, time.Now().Add(-2*time.Hour), 3)
 		b.mu.Lock()
@@ -270,25 +272,36 @@ func TestPeriodic(t *testing.T) {
 		slices.SortFunc(b.ids, compareIDs)
 		b.mu.Unlock()
 		var rounds atomic.Int32
+		var met atomic.Bool
+		time.AfterFunc(first+first/5, func() { met.Store(true) })
 		serve(t, y, b, nil)
 		s := serve(t, x, a, func(c *Config) {
 			c.Interval = 0 // the default
-			c.Peers = func() []peer.ID { return []peer.ID{x.ID(), "nobody", y.ID()} }
+			c.Peers = func() []peer.ID {
+				if !met.Load() {
+					return []peer.ID{x.ID()}
+				}
+				return []peer.ID{x.ID(), "nobody", y.ID()}
+			}
 			c.Done = func(_ peer.ID, r Report, err error) {
 				if err == nil {
 					rounds.Add(1)
 				}
 			}
 		})
-		<-time.After(DefaultInterval - DefaultInterval/10 - time.Second)
+		<-time.After(second - second/10 - time.Second)
 		if rounds.Load() != 0 {
 			t.Error("synchronized before its time")
 		}
-		<-time.After(DefaultInterval/5 + 2*time.Second)
+		<-time.After(second/5 + 2*time.Second)
 		if got := a.hashes(); rounds.Load() != 1 || len(got) != 1 || got[0] != fresh.Hash {
 			t.Errorf("%d synchronizations, %d messages", rounds.Load(), len(got))
 		}
-		<-time.After(2 * DefaultInterval)
+		<-time.After(DefaultInterval - DefaultInterval/10 - second/5 - 3*time.Second)
+		if rounds.Load() != 1 {
+			t.Error("synchronized again before its time")
+		}
+		<-time.After(DefaultInterval)
 		if len(a.all()) != 2 {
 			t.Errorf("%d messages", len(a.all()))
 		}

@@ -160,11 +160,14 @@ func (p *pool) scrub(err error) error {
 		return err
 	}
 	e := &scrubbed{text: text}
-	// The server's own error is kept when it is as clean as its text.
+	// The server's own error is kept when it is as clean as its text, else its
+	// code alone.
 	var server *pgconn.PgError
 	switch {
 	case errors.As(err, &server) && text == err.Error():
 		e.cause = server
+	case server != nil:
+		e.cause = &pgconn.PgError{Severity: server.Severity, Code: server.Code}
 	case errors.Is(err, context.Canceled):
 		e.cause = context.Canceled
 	case errors.Is(err, context.DeadlineExceeded):

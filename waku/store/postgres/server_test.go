@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/parley-im/parley/waku/store"
 	"github.com/parley-im/parley/waku/store/postgres"
@@ -133,6 +134,11 @@ func TestSecrets(t *testing.T) {
 				}
 			}
 		}
+	}
+	named := with(func(u *url.URL) { u.User, u.Path = good.User, "/"+server.Password() })
+	var refusal *pgconn.PgError
+	if _, err := postgres.Open(context.Background(), named, postgres.Config{}); !errors.As(err, &refusal) || refusal.Code != "3D000" || strings.Contains(refusal.Error(), server.Password()) {
+		t.Errorf("a database named like the password: %v", err)
 	}
 	if _, err := postgres.Open(context.Background(), "postgres://localhost:port/x", postgres.Config{}); !errors.Is(err, postgres.ErrURL) {
 		t.Errorf("a URL that is none: %v", err)

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package store
+
+import "errors"
+
+// roomAt is not known here.
+func roomAt(string) (uint64, error) { return 0, errors.ErrUnsupported }
