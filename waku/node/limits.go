@@ -124,8 +124,8 @@ func (l Limits) resources() (network.ResourceManager, error) {
 	partial := rcmgr.PartialLimitConfig{
 		System: system, Transient: transient, PeerDefault: one,
 		ProtocolDefault: all, ProtocolPeerDefault: one,
-		Service:         map[string]rcmgr.ResourceLimits{identify.ServiceName: each, ping.ServiceName: each},
-		Protocol:        map[protocol.ID]rcmgr.ResourceLimits{identify.ID: each, identify.IDPush: each, ping.ID: each},
+		Service:  map[string]rcmgr.ResourceLimits{identify.ServiceName: each, ping.ServiceName: each},
+		Protocol: map[protocol.ID]rcmgr.ResourceLimits{identify.ID: each, identify.IDPush: each, ping.ID: each},
 	}
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(partial.Build(auto)), rcmgr.WithMetricsDisabled(),
 		rcmgr.WithConnRateLimiters(l.arrivals()),
