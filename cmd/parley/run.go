@@ -39,6 +39,9 @@ In mode full it relays messages of others as well; light asks other nodes and
 suits machines that come and go. Messages that were sent while the daemon was
 stopped are fetched at the start.
 
+Other nodes are found through the network's lists, through the nodes already
+known, and, when it listens on more than this machine, in the local network.
+
 Node and API are reachable from this machine alone, unless --listen or
 --api-listen say otherwise. Only who can read the file "api-token" of the data
 directory can use the API.
