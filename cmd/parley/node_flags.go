@@ -55,7 +55,7 @@ type nodeFlags struct {
 	storeURL, retention    string
 	rest, metrics, keyFile string
 	restAdmin              bool
-	allowOrigin            []string
+	allowOrigin, restHosts []string
 	printConfig            bool
 }
 
@@ -100,6 +100,7 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.rest, "rest", "", "address of the REST API, like 127.0.0.1:8645")
 	flags.BoolVar(&f.restAdmin, "rest-admin", true, "serve the calls of the REST API under /admin, which can change the node")
 	flags.StringSliceVar(&f.allowOrigin, "rest-allow-origin", nil, "web site that may use the REST API; may be repeated")
+	flags.StringSliceVar(&f.restHosts, "rest-host", nil, "host name by which a proxy on this machine calls the REST API; may be repeated")
 	flags.StringVar(&f.metrics, "metrics", "", "address of metrics, health checks and the capacity page, like 127.0.0.1:9090")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print a config file with all settings, and exit")
 	flags.StringVar(&f.keyFile, "nodekey-file", "", "file with the node's key, made if absent (default: in the data directory if one is given, else a new key)")
@@ -114,7 +115,7 @@ func (f nodeFlags) config(changed func(flag string) bool, dir string, log *slog.
 	c = service.Config{
 		Cluster: f.cluster, NumShards: f.numShards, TimeWindow: f.window,
 		Listen: f.addrs, Announce: f.announce, Peers: f.peers, Bootstrap: f.bootstrap,
-		Discv5: f.discv5, DataDir: dir, REST: f.rest, Metrics: f.metrics, Admin: f.restAdmin, AllowOrigin: f.allowOrigin,
+		Discv5: f.discv5, DataDir: dir, REST: f.rest, Metrics: f.metrics, Admin: f.restAdmin, AllowOrigin: f.allowOrigin, Hosts: f.restHosts,
 		Without:        node.Without{Relay: !f.relay, Filter: !f.filter || !f.relay, Lightpush: !f.lightpush || !f.relay, Store: !f.store},
 		NoPeerExchange: !f.peerExchange, NoSync: !f.storeSync,
 		Version: buildVersion().Version, Log: log,

@@ -239,6 +239,7 @@ func (c call) operation(in reflect.Type, registry huma.Registry) *huma.Operation
 			}
 		}
 		if f.Name == "Body" {
+			op.Responses["413"] = &huma.Response{Description: describeStatus(http.StatusRequestEntityTooLarge), Content: map[string]*huma.MediaType{"text/plain": {Schema: str}}}
 			op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 				"application/json": {Schema: registry.Schema(f.Type, true, c.id)},
 			}}

@@ -77,7 +77,7 @@ func (s *Service) newAPI() (*rest.Server, error) {
 	c := rest.Config{
 		Node: s.Node, Cluster: s.cfg.Cluster, NumShards: s.cfg.NumShards, MaxFrame: s.cfg.MaxFrame,
 		Version: s.cfg.Version, ENR: s.ENR, Admin: s.cfg.Admin, LogLevel: s.cfg.LogLevel,
-		AllowOrigin: s.cfg.AllowOrigin, FilterSubscriptions: s.filterSubscriptions, Logger: s.log,
+		AllowOrigin: s.cfg.AllowOrigin, Hosts: s.cfg.Hosts, FilterSubscriptions: s.filterSubscriptions, Logger: s.log,
 	}
 	if s.archive != nil {
 		c.Archive = s.archive

@@ -83,6 +83,8 @@ type Config struct {
 	// REST and Metrics are the addresses of the API and of the operators'
 	// pages; empty leaves them out.
 	REST, Metrics string
+	// Hosts are names by which a proxy on this machine calls the API.
+	Hosts []string
 	// Admin serves the calls of the API that change the node, AllowOrigin names
 	// web sites that may use it.
 	Admin       bool

@@ -194,7 +194,7 @@ func TestFaces(t *testing.T) {
 	t.Parallel()
 	other := start(t, nil)
 	s := start(t, func(c *Config) {
-		c.REST, c.Metrics, c.Admin, c.Peers = ":0", "0", true, other.Addrs()
+		c.REST, c.Metrics, c.Admin, c.Peers, c.Hosts = ":0", "0", true, other.Addrs(), []string{"waku.example"}
 		c.Archive = "sqlite:" + filepath.Join(t.TempDir(), "archive")
 	})
 	eventually(t, "a mesh", func() bool { return meshed(s) })
@@ -223,6 +223,20 @@ func TestFaces(t *testing.T) {
 	}
 	if code, body := get(s.REST() + "/admin/v1/peers"); code != http.StatusOK || !strings.Contains(body, other.Host().ID().String()) {
 		t.Errorf("%d %s", code, body)
+	}
+	for name, want := range map[string]int{"waku.example": http.StatusOK, "evil.example": http.StatusMisdirectedRequest} {
+		req, err := http.NewRequest(http.MethodGet, s.REST()+"/health", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = name
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != want {
+			t.Errorf("called %s: %s", name, resp.Status)
+		}
 	}
 	if code, body := get(s.REST() + "/info"); code != http.StatusOK || !strings.Contains(body, s.ENR()) {
 		t.Errorf("%d %s", code, body)
