@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -19,8 +20,10 @@ import (
 
 const (
 	storePage = 100
-	// storePages are the pages and lookups measured.
-	storePages = 500
+	// storePages are the pages and lookups measured, storeInFlight how many of
+	// them are asked for at a time.
+	storePages    = 1000
+	storeInFlight = 4
 	// legacyStore is the store protocol that go-waku serves.
 	legacyStore protocol.ID = "/vac/waku/store/2.0.0-beta4"
 	maxAnswer               = 20 << 20
@@ -81,41 +84,63 @@ func (b *bench) store(ctx context.Context) ([]Measurement, error) {
 	if err != nil && kept == 0 {
 		return all, err
 	}
-	var took []time.Duration
-	g = b.begin()
-	cursors := make([]any, topics)
-	for n := range storePages {
-		at := time.Now()
-		got, next, err := page(ctx, sender.client, b.contentTopic("store", n%topics), cursors[n%topics])
-		if err != nil {
-			return all, err
-		}
+	var cursors [topics]any
+	pages, err := b.several("store: pages of 100 with data", topics, func(_, topic int) error {
+		got, next, err := page(ctx, sender.client, b.contentTopic("store", topic), cursors[topic])
 		if got < storePage {
 			next = nil // round again
 		}
-		cursors[n%topics] = next
-		took = append(took, time.Since(at))
+		cursors[topic] = next
+		return err
+	})
+	pages.Note = string(known[0])
+	if all = append(all, pages); err != nil || known[0] != store.ProtocolID {
+		return all, err
 	}
-	m := g.end("store: pages of 100 with data", storePages, took)
-	m.Note = string(known[0])
-	all = append(all, m)
-	if known[0] != store.ProtocolID {
-		return all, nil
-	}
-	took, g = nil, b.begin()
 	asker := store.NewClient(sender.client)
-	for n := range storePages {
-		at, from := time.Now(), n*storePage%(len(hashes)-storePage)
+	lookups, err := b.several("store: lookups of 100 hashes with data", topics, func(n, _ int) error {
+		from := n * storePage % (len(hashes) - storePage)
 		p, err := asker.Query(ctx, b.node.ID, &store.Query{Hashes: hashes[from : from+storePage], IncludeData: true, Limit: storePage, Forward: true})
-		if err != nil {
-			return all, err
+		if err == nil && len(p.Messages) == 0 {
+			err = errors.New("store: no message by its hash")
 		}
-		if len(p.Messages) == 0 {
-			return all, errors.New("store: no message by its hash")
-		}
-		took = append(took, time.Since(at))
+		return err
+	})
+	return append(all, lookups), err
+}
+
+// several makes storePages requests, storeInFlight at a time, in n lanes of one
+// at a time each.
+func (b *bench) several(what string, n int, ask func(i, lane int) error) (Measurement, error) {
+	type outcome struct {
+		took time.Duration
+		err  error
 	}
-	return append(all, g.end("store: lookups of 100 hashes with data", storePages, took)), nil
+	outcomes := make([]outcome, storePages)
+	lanes := make(chan int, n)
+	for lane := range n {
+		lanes <- lane
+	}
+	room := make(chan struct{}, storeInFlight)
+	var group sync.WaitGroup
+	g := b.begin()
+	for i := range storePages {
+		room <- struct{}{}
+		group.Go(func() {
+			lane, at := <-lanes, time.Now()
+			outcomes[i].err = ask(i, lane)
+			outcomes[i].took = time.Since(at)
+			lanes <- lane
+			<-room
+		})
+	}
+	group.Wait()
+	var took []time.Duration
+	var errs []error
+	for _, o := range outcomes {
+		took, errs = append(took, o.took), append(errs, o.err)
+	}
+	return g.end(fmt.Sprintf("%s, %d at a time", what, storeInFlight), storePages, took), errors.Join(errs...)
 }
 
 // pager asks for a page of a content topic from a cursor on, nil for the
