@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley/internal/fault"
@@ -82,6 +83,7 @@ func (a *app) node(cmd *cobra.Command, f nodeFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	gologshim.SetDefaultHandler(libraryLog{Handler: log.Handler()})
 	// From the beginning: a hangup before the node is ready would end it.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

@@ -70,6 +70,7 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.network, "network", "", "take cluster, shards and first nodes from status.prod, status.staging, local or the JSON file of a network")
 	flags.Uint16Var(&f.cluster, "cluster", 16, "number of the network")
 	flags.UintSliceVar(&f.shards, "shard", nil, "shard to relay; may be repeated (default: all of the known networks)")
+	flags.Lookup("shard").DefValue = "" // not []
 	flags.Uint16Var(&f.numShards, "num-shards", 0, "number of shards of a network with autosharding (0: static shards)")
 	flags.DurationVar(&f.window, "time-window", 0, "relay only messages whose timestamp is at most so far from now (0: all)")
 	flags.StringSliceVar(&f.protected, "protected-shard", nil, "SHARD:PUBLICKEY, relay only what this key has signed on the shard; may be repeated")
@@ -85,7 +86,7 @@ func (f *nodeFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.nat, "nat", nil, "what to do about a router in between: detect, portmap, holepunch, relay (for others); may be repeated")
 	flags.StringSliceVar(&f.natRelays, "nat-relay", nil, "multiaddr of a node to be reached through; may be repeated")
 
-	flags.IntVar(&f.maxConns, "max-connections", 0, "most connections (0: the default)")
+	flags.IntVar(&f.maxConns, "max-connections", 0, fmt.Sprintf("most connections (0: %d)", node.DefaultServiceMaxConns))
 	flags.Float64Var(&f.storeRate, "store-rate", 0, "store queries a second of each client (0: any number)")
 	flags.Float64Var(&f.filterRate, "filter-rate", 0, "filter requests a second of each client (0: any number)")
 	flags.Float64Var(&f.lightpushRate, "lightpush-rate", lightpush.DefaultRateLimit.PerSecond, "lightpush requests a second of each client (0: any number)")
@@ -254,6 +255,9 @@ func (f nodeFlags) rules(c *service.Config) error {
 		}
 		c.Protected[topic.Pubsub(c.Cluster, uint16(shard))] = k
 	}
+	if f.numShards > topic.ShardsPerCluster {
+		return fault.New(fault.Usage, "--num-shards %d is more than %d", f.numShards, topic.ShardsPerCluster)
+	}
 	if f.window < 0 {
 		return fault.New(fault.Usage, "--time-window is negative")
 	}
@@ -262,8 +266,13 @@ func (f nodeFlags) rules(c *service.Config) error {
 
 // limits are those of clients.
 func (f nodeFlags) limits(c *service.Config) error {
-	if f.maxConns < 0 || f.storeRate < 0 || f.filterRate < 0 || f.lightpushRate < 0 {
-		return fault.New(fault.Usage, "a limit is negative")
+	if f.maxConns < 0 {
+		return fault.New(fault.Usage, "--max-connections is negative")
+	}
+	for flag, rate := range map[string]float64{"--store-rate": f.storeRate, "--filter-rate": f.filterRate, "--lightpush-rate": f.lightpushRate} {
+		if !(rate >= 0 && rate <= noLimit) {
+			return fault.New(fault.Usage, "%s %v is not a number of requests a second", flag, rate)
+		}
 	}
 	c.Limits.MaxConns = f.maxConns
 	rate := func(perSecond float64) rpc.Rate {

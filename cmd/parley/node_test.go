@@ -108,3 +108,47 @@ func TestNodeReadsItsSettingsAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestLibraryLog: of what libp2p logs, errors are passed on, and none of its
+// start.
+func TestLibraryLog(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	handler := libraryLog{Handler: slog.NewTextHandler(&out, nil)}
+	slog.New(handler.WithAttrs([]slog.Attr{slog.String("logger", "p2p-config")})).With("system", "fx").Error("start failed")
+	log := slog.New(handler.WithAttrs([]slog.Attr{slog.String("logger", "swarm2")}))
+	log.WithGroup("g").Warn("weather")
+	log.Error("too many open files", "n", 3)
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=ERROR msg="too many open files" logger=swarm2 n=3`) {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestDeployedSettings: the settings that come with the systemd unit are read,
+// and each that is commented out could be.
+func TestDeployedSettings(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../deploy/node.config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"as it is": string(raw), "with all": strings.ReplaceAll(string(raw), "\n#node.", "\nnode.")} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, configName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		var config service.Config
+		a := &app{in: strings.NewReader(""), out: &out, err: &out, args: []string{"node", "--data-dir", dir}}
+		a.onNode = func(cmd *cobra.Command, f nodeFlags) (err error) {
+			config, err = f.config(cmd.Flags().Changed, dir, slog.New(slog.DiscardHandler))
+			return err
+		}
+		if code := a.run(t.Context(), a.args); code != 0 {
+			t.Fatalf("%s: %d %s", name, code, &out)
+		}
+		if config.Retention.Age != 30*24*time.Hour || config.REST != "127.0.0.1:8645" || config.Metrics != "127.0.0.1:9090" || len(config.Listen) < 2 {
+			t.Errorf("%s: %+v", name, config)
+		}
+	}
+}

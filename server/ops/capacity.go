@@ -16,8 +16,10 @@ const (
 	// statsAge is how old the count of the archive may be that is shown:
 	// counting a large one takes a while.
 	statsAge = time.Minute
-	// statsTimeout bounds one count.
-	statsTimeout = 30 * time.Second
+	// statsTimeout bounds one count: who collects metrics does not wait long.
+	statsTimeout = 5 * time.Second
+	// statsRetry is how long a count that failed is not tried again.
+	statsRetry = 10 * time.Second
 	// growthDays are the complete days whose growth is taken for the future's.
 	growthDays = 7
 )
@@ -81,10 +83,13 @@ type statsCache struct {
 	mu   sync.Mutex
 	at   time.Time
 	last store.Stats
+	// Of a count that failed, until it is tried again.
+	failed error
+	until  time.Time
 }
 
 // get returns a count that is at most statsAge old, or the last one with the
-// error of a newer one.
+// error of a newer one. Others want it too: it goes on when ctx ends.
 func (c *statsCache) get(ctx context.Context) (store.Stats, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,10 +97,14 @@ func (c *statsCache) get(ctx context.Context) (store.Stats, error) {
 	if !c.at.IsZero() && now.Sub(c.at) < statsAge {
 		return c.last, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
+	if c.failed != nil && now.Before(c.until) {
+		return c.last, c.failed
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statsTimeout)
 	defer cancel()
 	stats, err := c.ask(ctx)
-	if err != nil {
+	if c.failed = err; err != nil {
+		c.until = c.now().Add(statsRetry)
 		return c.last, err
 	}
 	c.at, c.last = now, stats

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -350,6 +351,41 @@ func TestArchiveFails(t *testing.T) {
 	}
 }
 
+// An archive that hangs costs who collects metrics little, and not every time.
+func TestArchiveHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		c := statsCache{now: time.Now, ask: func(ctx context.Context) (store.Stats, error) {
+			if asked++; asked > 2 {
+				return store.Stats{Messages: 7}, nil
+			}
+			<-ctx.Done()
+			return store.Stats{}, ctx.Err()
+		}}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		for i, want := range []struct {
+			took  time.Duration
+			asked int
+		}{{statsTimeout, 1}, {0, 1}, {0, 1}, {statsTimeout, 2}, {0, 2}} {
+			start := time.Now()
+			if _, err := c.get(ended); err == nil || time.Since(start) != want.took || asked != want.asked {
+				t.Errorf("%d: %v after %s, asked %d times", i, err, time.Since(start), asked)
+			}
+			if i == 2 {
+				<-time.After(statsRetry)
+			}
+		}
+		<-time.After(statsRetry)
+		for range 2 {
+			if got, err := c.get(ended); err != nil || got.Messages != 7 || asked != 3 {
+				t.Errorf("%+v, %v, asked %d times", got, err, asked)
+			}
+		}
+	})
+}
+
 // Clients are forgotten after a day, and never more than maxClients are known.
 func TestClients(t *testing.T) {
 	t.Parallel()
@@ -379,7 +415,7 @@ func TestPageOfAnEmptyNode(t *testing.T) {
 	t.Parallel()
 	_, web := serve(t, Config{Archive: func(context.Context) (store.Stats, error) { return store.Stats{}, nil }})
 	code, page := get(t, web.URL+"/")
-	for _, part := range []string{"Nobody has asked", "None yet", "Nothing is kept yet", "does not fill up"} {
+	for _, part := range []string{"Nobody has asked", "None yet", "Nothing is kept yet", "disk is full: not known"} {
 		if code != http.StatusOK || !strings.Contains(page, part) {
 			t.Errorf("%d: the page lacks %q", code, part)
 		}

@@ -102,10 +102,8 @@ func (s *Service) filterSubscriptions() []rest.FilterSubscription {
 
 // serve serves HTTP at an address; without a host that is loopback's.
 func (s *Service) serve(flag, address string, h http.Handler) (url string, err error) {
-	if strings.HasPrefix(address, ":") {
-		address = "127.0.0.1" + address
-	} else if !strings.Contains(address, ":") {
-		address = "127.0.0.1:" + address
+	if address, err = bindAddress(flag, address); err != nil {
+		return "", err
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -119,6 +117,25 @@ func (s *Service) serve(flag, address string, h http.Handler) (url string, err e
 		}
 	})
 	return "http://" + l.Addr().String(), nil
+}
+
+// bindAddress completes an address to serve HTTP at: host:port, :port or port.
+func bindAddress(flag, address string) (string, error) {
+	whole := address
+	if !strings.Contains(address, ":") {
+		whole = ":" + address
+	}
+	host, port, err := net.SplitHostPort(whole)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		return "", fault.New(fault.Usage, "%s %q is not an address", flag, address).WithHint("give an address like 127.0.0.1:8645, or the port alone")
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // close lets calls under way finish, and ends event streams.

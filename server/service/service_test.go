@@ -309,6 +309,9 @@ func TestStartFails(t *testing.T) {
 		"bootstrap": {func(c *Config) { c.Bootstrap = []string{"enr:-nonsense"} }, fault.Usage},
 		"no shard":  {func(c *Config) { c.Shards = nil }, fault.Usage},
 		"discv5":    {func(c *Config) { c.Discv5 = "nowhere" }, fault.Usage},
+		"no port":   {func(c *Config) { c.REST = "127.0.0.1" }, fault.Usage},
+		"port":      {func(c *Config) { c.Metrics = "127.0.0.1:70000" }, fault.Usage},
+		"colons":    {func(c *Config) { c.Metrics = "127.0.0.1:1:2" }, fault.Usage},
 		"address":   {func(c *Config) { c.REST = strings.TrimPrefix(taken.REST(), "http://") }, fault.Conflict},
 	} {
 		config := good
