@@ -31,6 +31,7 @@ type faces struct {
 	rest, metrics string // their URLs
 	servers       []*http.Server
 	api           *rest.Server
+	patience      time.Duration // with calls under way at the end
 	wg            sync.WaitGroup
 }
 
@@ -43,6 +44,7 @@ func (s *Service) Metrics() string { return s.faces.metrics }
 
 // startFaces starts the API and the operators' pages.
 func (s *Service) startFaces() error {
+	s.faces.patience = shutdownTimeout
 	config := ops.Config{
 		Version: s.cfg.Version, Status: s.Status, Stats: s.Stats, Recorder: s.recorder, Log: s.log,
 		Known: func() int { return s.Manager().Status().Known },
@@ -138,17 +140,22 @@ func bindAddress(flag, address string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// close lets calls under way finish, and ends event streams.
+// close lets calls under way finish, and ends event streams. Who takes longer
+// than patience, or has not even said what it wants, is cut off.
 func (f *faces) close() error {
 	var errs []error
 	if f.api != nil {
 		errs = append(errs, f.api.Close())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
 	for _, server := range f.servers {
-		if err := server.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("ending the HTTP server: %w", err), server.Close())
+		err := server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ending the HTTP server: %w", err))
 		}
 	}
 	f.wg.Wait()

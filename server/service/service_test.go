@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -259,6 +260,32 @@ func TestFaces(t *testing.T) {
 	}
 	if _, err := http.Get(s.REST() + "/health"); err == nil {
 		t.Error("the API outlives the node")
+	}
+}
+
+// Who hangs in the middle of a call does not make the end a failure.
+func TestEndCutsOffHangingCalls(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *Config) { c.REST, c.Metrics = ":0", ":0" })
+	for _, url := range []string{s.REST(), s.Metrics()} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /heal"); err != nil {
+			t.Fatal(err)
+		}
+		// The server has read it when it answers a later one.
+		resp, err := http.Get(url + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	s.faces.patience = 50 * time.Millisecond
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
