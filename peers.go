@@ -7,10 +7,9 @@ import (
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/waku/discovery"
 	"github.com/parley-im/parley/waku/finder"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/peers"
@@ -72,7 +71,7 @@ func (c *Client) startFinder(cfg Config, n node.Config, choice *finder.Choice, p
 	}
 	c.finder, err = finder.New(finder.Config{
 		Node: c.node, Want: c.company.want, Bootstrap: cfg.Bootstrap, Static: n.Peers, Prompt: true,
-		MDNS: beyondLoopback(cfg.Listen), PublicOnly: public, Dir: dir, Choice: choice, Logger: cfg.Log,
+		MDNS: discovery.BeyondLoopback(cfg.Listen), PublicOnly: public, Dir: dir, Choice: choice, Logger: cfg.Log,
 	})
 	return fault.Wrap(fault.Internal, "finding peers", err)
 }
@@ -88,14 +87,6 @@ func (c *Client) subscribed(want map[string][]string) {
 // theirs.
 func ownBootstrap(cfg Config) bool {
 	return len(cfg.Bootstrap) == 0 && strings.HasPrefix(cfg.Network.Name, "status.")
-}
-
-// beyondLoopback says whether some address can be reached from other machines.
-func beyondLoopback(addrs []string) bool {
-	return slices.ContainsFunc(addrs, func(text string) bool {
-		a, err := multiaddr.NewMultiaddr(text)
-		return err == nil && !manet.IsIPLoopback(a)
-	})
 }
 
 func parsePeers(flag string, addrs []string) ([]peer.AddrInfo, error) {

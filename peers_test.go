@@ -56,18 +56,3 @@ func TestOwnBootstrap(t *testing.T) {
 		}
 	}
 }
-
-func TestBeyondLoopback(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]bool{
-		"/ip4/127.0.0.1/tcp/0": false, "/ip6/::1/tcp/1": false,
-		"/ip4/0.0.0.0/tcp/0": true, "/ip4/192.168.1.2/udp/1/quic-v1": true, "/ip6/::/tcp/1": true,
-	} {
-		if beyondLoopback([]string{"/ip4/127.0.0.1/tcp/1", text}) != want {
-			t.Error(text)
-		}
-	}
-	if beyondLoopback(nil) {
-		t.Error("the default")
-	}
-}

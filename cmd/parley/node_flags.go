@@ -14,13 +14,13 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/spf13/pflag"
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/service"
+	"github.com/parley-im/parley/waku/discovery"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/node/certs"
@@ -129,7 +129,7 @@ func (f nodeFlags) config(changed func(flag string) bool, dir string, log *slog.
 			return c, err
 		}
 	}
-	c.MDNS = f.mdns && beyondLoopback(c.Listen)
+	c.MDNS = f.mdns && discovery.BeyondLoopback(c.Listen)
 	return c, nil
 }
 
@@ -340,14 +340,6 @@ func checkAddrs(flag string, addrs []string) error {
 		}
 	}
 	return nil
-}
-
-// beyondLoopback says whether any address is not this machine's alone.
-func beyondLoopback(addrs []string) bool {
-	return slices.ContainsFunc(addrs, func(text string) bool {
-		a, err := multiaddr.NewMultiaddr(text)
-		return err == nil && !manet.IsIPLoopback(a)
-	})
 }
 
 // webAddress turns host:port into a multiaddr of TCP; without a host it is

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // MDNSService is the name under which nodes announce themselves on a LAN.
@@ -79,4 +82,13 @@ func (n *neighbours) HandlePeerFound(info peer.AddrInfo) {
 	n.told++
 	info.Addrs = info.Addrs[:min(len(info.Addrs), maxNeighbourAddrs)]
 	n.found(info)
+}
+
+// BeyondLoopback says whether a node that listens on addrs, multiaddrs, can be
+// reached from other machines: only then has it a local network to search.
+func BeyondLoopback(addrs []string) bool {
+	return slices.ContainsFunc(addrs, func(text string) bool {
+		a, err := multiaddr.NewMultiaddr(text)
+		return err == nil && !manet.IsIPLoopback(a)
+	})
 }

@@ -136,3 +136,18 @@ func TestNeighbours(t *testing.T) {
 type closes struct{}
 
 func (closes) Close() error { return nil }
+
+func TestBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"/ip4/127.0.0.1/tcp/0": false, "/ip6/::1/tcp/1": false,
+		"/ip4/0.0.0.0/tcp/0": true, "/ip4/192.168.1.2/udp/1/quic-v1": true, "/ip6/::/tcp/1": true,
+	} {
+		if BeyondLoopback([]string{"/ip4/127.0.0.1/tcp/1", text}) != want {
+			t.Error(text)
+		}
+	}
+	if BeyondLoopback(nil) {
+		t.Error("the default")
+	}
+}
