@@ -23,6 +23,7 @@ import (
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/metadata"
 	"github.com/parley-im/parley/waku/peerexchange"
+	"github.com/parley-im/parley/waku/peers"
 	"github.com/parley-im/parley/waku/rpc"
 )
 
@@ -178,6 +179,24 @@ func TestPrompt(t *testing.T) {
 			if !tw.connected(1) {
 				t.Errorf("not connected a minute after %s without a way", away)
 			}
+		}
+	})
+}
+
+// A peer that a node that was alone has dialled, and that serves nothing it
+// needs, does not keep it from others.
+func TestUselessContact(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
+		tw := newTown(t)
+		tw.add().RemoveStreamHandler(filter.SubscribeID)
+		find(t, Config{Node: tw, Want: filters(1), Bootstrap: []string{tw.multiaddr(1)}, Prompt: true})
+		wait(peers.Settling / 2)
+		if !tw.connected(1) || len(tw.of(tw.dials, 1)) != 1 {
+			t.Fatal("not connected, or not for long")
+		}
+		wait(peers.Settling)
+		if len(tw.of(tw.dials, 1)) == 1 {
+			t.Error("still connected")
 		}
 	})
 }

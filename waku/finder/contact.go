@@ -95,6 +95,7 @@ func (f *Finder) dialSome(turn int) int {
 				f.log.Debug("first node not reached", "peer", p.ID, "cause", err)
 				return
 			}
+			f.manager.Adopt(p.ID)
 			cancel()
 		})
 	}

@@ -1,9 +1,11 @@
 package finder
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -32,14 +34,14 @@ func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(time.Minute); ; {
+	for end := time.After(3 * time.Minute); ; {
 		if done() {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not within three minutes: %s", what)
 		}
 	}
 }
@@ -59,7 +61,7 @@ func newMember(t testing.TB, mode node.Mode) *member {
 		t.Fatal(err)
 	}
 	m := &member{key: k}
-	cfg := node.Config{Mode: mode, Cluster: 16, Key: k, Choice: m.choice.Node()}
+	cfg := node.Config{Mode: mode, Cluster: 16, Key: k, Choice: m.choice.Node(), Logger: logger(t)}
 	if mode == node.Full {
 		cfg.Shards = []uint16{32}
 	}
@@ -105,6 +107,7 @@ func record(t testing.TB, k crypto.PrivKey, d discovery.Description) *discovery.
 // find starts a Finder that is closed at the end of the test.
 func find(t testing.TB, cfg Config) *Finder {
 	t.Helper()
+	cfg.Logger = logger(t)
 	f, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +119,31 @@ func find(t testing.TB, cfg Config) *Finder {
 	})
 	return f
 }
+
+// logger keeps what is logged for when the test fails.
+func logger(t testing.TB) *slog.Logger {
+	var (
+		mu   sync.Mutex
+		text bytes.Buffer
+	)
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if t.Failed() {
+			t.Logf("its log:\n%s", text.Bytes())
+		}
+	})
+	write := func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.Write(p)
+	}
+	return slog.New(slog.NewTextHandler(writer(write), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // relays wants n relay peers on shard 32.
 func relays(n int) func() peers.Want {

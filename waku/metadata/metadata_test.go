@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -156,6 +157,37 @@ func TestOthersAreDisconnected(t *testing.T) {
 				t.Fatal("still connected")
 			}
 		})
+	}
+}
+
+// TestUnidentified: a peer that libp2p cannot identify is parted from, unless
+// it told what it is all the same.
+func TestUnidentified(t *testing.T) {
+	t.Parallel()
+	a := newHost(t)
+	checker(t, a, of(16, 32))
+	silent, honest := newHost(t), newHost(t)
+	for _, b := range []host.Host{silent, honest} {
+		b.RemoveStreamHandler(identify.ID)
+	}
+	checker(t, honest, of(16, 32))
+	gone := make(chan peer.ID, 2)
+	a.Network().Notify(&network.NotifyBundle{DisconnectedF: func(_ network.Network, c network.Conn) { gone <- c.RemotePeer() }})
+	connect(t, a, honest)
+	if _, err := Request(t.Context(), honest, a.ID(), of(16)); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, a, silent)
+	select {
+	case p := <-gone:
+		if p != silent.ID() {
+			t.Error("the wrong one")
+		}
+	case <-time.After(patience):
+		t.Error("still connected")
+	}
+	if a.Network().Connectedness(honest.ID()) != network.Connected {
+		t.Error("not connected any more")
 	}
 }
 

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -70,7 +71,7 @@ type Checker struct {
 // NewChecker mounts the protocol on h and starts asking.
 func NewChecker(h host.Host, cfg Config) (*Checker, error) {
 	sub, err := h.EventBus().Subscribe(
-		[]any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated)},
+		[]any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed), new(event.EvtPeerProtocolsUpdated)},
 		eventbus.Name("waku-metadata"), eventbus.BufSize(256))
 	if err != nil {
 		return nil, err
@@ -155,6 +156,8 @@ func (c *Checker) watch() {
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
 				c.wg.Go(func() { c.check(e.Peer, e.Conn.Stat().Direction == network.DirInbound) })
+			case event.EvtPeerIdentificationFailed:
+				c.wg.Go(func() { c.unidentified(e) })
 			case event.EvtPeerProtocolsUpdated:
 				if in, ok := c.Info(e.Peer); ok {
 					c.passed(e.Peer, in)
@@ -188,6 +191,15 @@ func (c *Checker) check(p peer.ID, dialled bool) {
 	}
 	c.remember(p, in)
 	c.passed(p, in)
+}
+
+// unidentified parts from a peer that could not be identified on any of its
+// connections: nobody would ever use it, and it is not dialled again while it
+// is connected.
+func (c *Checker) unidentified(e event.EvtPeerIdentificationFailed) {
+	if !c.asks(e.Peer) && c.ctx.Err() == nil {
+		c.reject(e.Peer, fmt.Errorf("not identified: %w", e.Reason))
+	}
 }
 
 // asks gives a peer time to ask by itself and reports whether it did, or is

@@ -304,7 +304,7 @@ func TestUnfitMessages(t *testing.T) {
 			}
 			start := time.Now()
 			close(a.gate)
-			for w.status().Queued > 0 {
+			for more := true; more; more = w.status().Queued > 0 {
 				m, hash := numbered(201) // life goes on
 				w.add(t.Context(), shard32, m, hash)
 				pass(10 * time.Millisecond)

@@ -225,6 +225,14 @@ func (b *Book) Failed(id peer.ID, f Failure, now time.Time, r *rand.Rand) {
 	e.wait(now.Add(MinBackoff))
 }
 
+// Adopt notes that a connected peer was dialled for what the plan wants,
+// though not by it: it is parted from like one of the plan's own.
+func (b *Book) Adopt(id peer.ID) {
+	if e := b.entries[id]; e != nil && !e.connected.IsZero() {
+		e.ours = true
+	}
+}
+
 // Reached notes that a dial of the plan ended with the peer connected.
 func (b *Book) Reached(id peer.ID) {
 	if e := b.entries[id]; e != nil {

@@ -54,7 +54,7 @@ type entry struct {
 	// Of the present connection, not kept.
 	dialling  time.Time
 	connected time.Time
-	ours      bool // dialled by the plan
+	ours      bool // dialled by the plan or for it
 	credited  bool // already counted as a success
 }
 

@@ -191,6 +191,14 @@ func (m *Manager) Served(p peer.ID, proto protocol.ID, err error, took time.Dura
 	m.book.Served(p, CapabilityOf(proto), err == nil, took, time.Now())
 }
 
+// Adopt takes over a peer that was just dialled by somebody else, to part from
+// it when it turns out to be of no use.
+func (m *Manager) Adopt(p peer.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.book.Adopt(p)
+}
+
 // Best returns the connected peers that speak a protocol and serve a shard,
 // or AnyShard, the best first. Who told no shards may serve any, but who was
 // not heard yet is left out.
