@@ -8,6 +8,7 @@ import (
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 )
 
 // ServiceConfig is what a service node needs.
@@ -21,8 +22,8 @@ type ServiceConfig struct {
 	Listen []string
 	// Peers are dialled and kept, multiaddrs with /p2p/….
 	Peers []string
-	// Archive is the SQLite file of the store service; empty keeps it in
-	// memory, NoStore mounts none.
+	// Archive is the path of the store service's SQLite archive; empty keeps
+	// it in memory, NoStore mounts none.
 	Archive string
 	NoStore bool
 	// Key is the node's own key; nil makes a new one.
@@ -50,7 +51,7 @@ func Serve(c ServiceConfig) (_ *ServiceNode, err error) {
 		return nil, err
 	}
 	if !c.NoStore {
-		archive, err := store.OpenSQLite(c.Archive)
+		archive, err := sqlite.Open(c.Archive)
 		if err != nil {
 			return nil, fault.Wrap(fault.Internal, "opening the archive", err)
 		}

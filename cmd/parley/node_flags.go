@@ -119,6 +119,10 @@ func (f nodeFlags) config(changed func(flag string) bool, dir string, log *slog.
 		Discv5: f.discv5, DataDir: dir, REST: f.rest, Metrics: f.metrics, Admin: f.restAdmin, AllowOrigin: f.allowOrigin, Hosts: f.restHosts,
 		Without:        node.Without{Relay: !f.relay, Filter: !f.filter || !f.relay, Lightpush: !f.lightpush || !f.relay, Store: !f.store},
 		NoPeerExchange: !f.peerExchange, NoSync: !f.storeSync,
+		Origin: service.Origin{
+			Key: f.keyFile, Certificate: f.certFile, CertificateKey: f.certKeyFile,
+			ACMEDomains: f.acmeDomains, ACMEEmail: f.acmeEmail,
+		},
 		Version: buildVersion().Version, Log: log,
 	}
 	for _, part := range []func(*service.Config) error{

@@ -91,12 +91,26 @@ func TestNodeReadsItsSettingsAgain(t *testing.T) {
 		}
 	}
 	out.Reset()
-	write("log-level = debug\nnode.discv5 = 127.0.0.1:0\n")
-	if err := a.reload(n, "", level, log); err != nil {
-		t.Fatal(err)
-	}
-	if level.Level() != slog.LevelDebug || !strings.Contains(out.String(), "[discv5]") {
-		t.Errorf("level %v: %s", level.Level(), out.String())
+	for setting, name := range map[string]string{
+		"node.discv5 = 127.0.0.1:0":       "discv5",
+		"node.nat = portmap":              "nat",
+		"node.acme-domain = waku.example": "acme-domain",
+		"node.nodekey-file = other.key":   "nodekey-file",
+		"node.time-window = 20s":          "time-window",
+		"node.num-shards = 8":             "num-shards",
+		"node.rest-admin = false":         "rest-admin",
+		"node.rest-host = waku.example":   "rest-host",
+		"node.store-retention = 8d":       "",
+	} {
+		out.Reset()
+		level.Set(slog.LevelWarn)
+		write("log-level = debug\n" + setting + "\n")
+		if err := a.reload(n, "", level, log); err != nil {
+			t.Fatalf("%s: %v", setting, err)
+		}
+		if level.Level() != slog.LevelDebug || !strings.Contains(out.String(), "["+name+"]") {
+			t.Errorf("%s: level %v: %s", setting, level.Level(), out.String())
+		}
 	}
 	for _, bad := range []string{"log-level = loud\n", "nonsense\n", "node.peer = nobody\nlog-level = info\n"} {
 		write(bad)

@@ -20,6 +20,7 @@ import (
 	"github.com/parley-im/parley/server/service"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 )
 
 func init() { scriptCommands["fill"] = fill }
@@ -44,7 +45,7 @@ func stored(first, n int) []store.Entry {
 
 // keep puts entries into an archive in SQLite.
 func keep(path string, entries []store.Entry) (err error) {
-	archive, err := store.OpenSQLite(path)
+	archive, err := sqlite.Open(path)
 	if err != nil {
 		return err
 	}

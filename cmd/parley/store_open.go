@@ -17,6 +17,7 @@ import (
 	"github.com/parley-im/parley/server/service"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 	"github.com/parley-im/parley/waku/storesync"
 )
 
@@ -97,7 +98,7 @@ func (s storeAt) openArchive(ctx context.Context, create bool, busy string) (sto
 		return archive, nil
 	case err == nil:
 		return nil, storeFault(ctx, s.name, fault.Internal, errors.Join(ctx.Err(), archive.Close()))
-	case errors.Is(err, store.ErrLocked):
+	case errors.Is(err, sqlite.ErrLocked):
 		return nil, &fault.Error{Kind: fault.Conflict, Op: s.name, Err: err, Hint: busy}
 	}
 	return nil, storeFault(ctx, s.name, fault.Internal, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/store"
 	"github.com/parley-im/parley/waku/store/postgres/postgrestest"
+	"github.com/parley-im/parley/waku/store/sqlite"
 )
 
 // TestStoreQuery: over any number of pages, both ways, of an archive and of a
@@ -95,7 +96,7 @@ func TestStoreQuery(t *testing.T) {
 func TestStoreQueryPages(t *testing.T) {
 	t.Parallel()
 	entries := stored(0, 40)
-	archive, err := store.OpenSQLite("")
+	archive, err := sqlite.Open("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func TestStorePostgres(t *testing.T) {
 	}
 	u.User = url.User("postgres")
 	t.Setenv("PGPASSWORD", server.Password())
-	sqlite := archiveURL(t, stored(0, 60)...)
+	local := archiveURL(t, stored(0, 60)...)
 	var said strings.Builder
 	run := func(wantCode int, wantOut string, args ...string) {
 		t.Helper()
@@ -244,15 +245,15 @@ func TestStorePostgres(t *testing.T) {
 			t.Errorf("%v: %d: %s%s", args, code, out, words)
 		}
 	}
-	run(0, `"copied_to_b":60`, "sync", sqlite, u.String(), "--json")
-	run(0, "", "compare", sqlite, u.String())
+	run(0, `"copied_to_b":60`, "sync", local, u.String(), "--json")
+	run(0, "", "compare", local, u.String())
 	run(0, `{"messages":60,`, "stats", u.String(), "--json")
 	run(0, `"content_topic":"/test/1/1/proto"`, "query", u.String(), "--json", "--content-topic", "/test/1/1/proto")
 	run(0, "removed 40 messages", "prune", u.String(), "--retention", "20")
-	run(1, "only in a", "compare", sqlite, u.String())
+	run(1, "only in a", "compare", local, u.String())
 	u.User = url.UserPassword("postgres", "the-wrong-one")
 	run(4, "", "stats", u.String())
-	run(4, "", "compare", sqlite, u.String())
+	run(4, "", "compare", local, u.String())
 	run(2, "", "compare", u.String(), u.String())
 	run(5, "", "stats", strings.Replace(u.String(), "the-wrong-one", server.Password(), 1)+"&database=absent")
 	run(2, "", "stats", strings.TrimPrefix(u.String(), "postgres:"))

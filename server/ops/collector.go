@@ -69,7 +69,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(relayPeersDesc, float64(t.Peers), name)
 		gauge(meshDesc, float64(t.Mesh), name)
 	}
-	for _, p := range healthOf(status).Protocols {
+	for _, p := range c.s.healthOf(status).Protocols {
 		if p.Mounted {
 			ready := 0.0
 			if p.Ready {

@@ -29,10 +29,10 @@ type ProtocolHealth struct {
 	Why string `json:"why,omitempty"`
 }
 
-// Health looks at the node.
-func (s *Server) Health() Health { return healthOf(s.cfg.Status()) }
+// Health looks at the node, and takes at most some two seconds for it.
+func (s *Server) Health() Health { return s.healthOf(s.cfg.Status()) }
 
-func healthOf(st node.Status) Health {
+func (s *Server) healthOf(st node.Status) Health {
 	serves := func(id string) bool { return slices.Contains(st.Protocols, id) }
 	relayHealth := ProtocolHealth{Protocol: "relay", Mounted: serves(string(relay.ProtocolID))}
 	if relayHealth.Mounted {
@@ -51,8 +51,8 @@ func healthOf(st node.Status) Health {
 		}
 	}
 	storeHealth := ProtocolHealth{Protocol: "store", Mounted: serves(string(store.ProtocolID))}
-	if storeHealth.Mounted && st.Archive != nil && st.Archive.Failing {
-		storeHealth.Why = "messages cannot be written; the log says why"
+	if storeHealth.Mounted {
+		storeHealth.Why = s.storeWants(st)
 	}
 	h := Health{Ready: true, Protocols: []ProtocolHealth{relayHealth, filterHealth, lightpushHealth, storeHealth}}
 	for i := range h.Protocols {
@@ -61,6 +61,20 @@ func healthOf(st node.Status) Health {
 		h.Ready = h.Ready && (p.Ready || !p.Mounted)
 	}
 	return h
+}
+
+// storeWants says what the store is short of.
+func (s *Server) storeWants(st node.Status) string {
+	if trouble := s.cfg.Trouble(); trouble != "" {
+		return trouble
+	}
+	if st.Archive != nil && st.Archive.Failing {
+		return "messages cannot be written; the log says why"
+	}
+	if s.prober != nil && s.prober.check() != nil {
+		return "the archive does not answer; the log says why"
+	}
+	return ""
 }
 
 // relayWants says what the relay is short of.

@@ -31,6 +31,12 @@ type Config struct {
 	Stats func() node.Stats
 	// Archive counts what is kept; nil without a store.
 	Archive func(ctx context.Context) (store.Stats, error)
+	// Probe asks the archive for something small; nil asks nothing. What it
+	// says decides whether the store is ready.
+	Probe func(ctx context.Context) error
+	// Trouble says what keeps the archive from keeping messages and what to do
+	// about it; empty, or nil, is nothing known.
+	Trouble func() string
 	// Retention is what the archive is pruned to; nil is nothing.
 	Retention func() store.Retention
 	// Disk tells the free and the total bytes of where the archive lies; nil
@@ -49,6 +55,7 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	stats    *statsCache
+	prober   *prober // nil without a probe
 	registry *prometheus.Registry
 }
 
@@ -63,12 +70,18 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Retention == nil {
 		cfg.Retention = func() store.Retention { return store.Retention{} }
 	}
+	if cfg.Trouble == nil {
+		cfg.Trouble = func() string { return "" }
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, registry: cfg.Recorder.registry}
 	if cfg.Archive != nil {
 		s.stats = &statsCache{ask: cfg.Archive, now: cfg.Now}
+	}
+	if cfg.Probe != nil {
+		s.prober = &prober{ask: cfg.Probe, now: cfg.Now, log: cfg.Log}
 	}
 	if err := s.registry.Register(&collector{s}); err != nil {
 		return nil, err

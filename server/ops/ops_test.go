@@ -230,6 +230,7 @@ func TestDashboard(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
+	trouble := ""
 	for _, c := range []struct {
 		name   string
 		change func(s *node.Status)
@@ -246,11 +247,19 @@ func TestHealth(t *testing.T) {
 		{"archive away", func(s *node.Status) { s.Archive = &node.ArchiveStatus{Failing: true} }, false, map[string]string{
 			"store": "messages cannot be written; the log says why",
 		}},
+		{"archive full", func(s *node.Status) { s.Archive = &node.ArchiveStatus{Failing: true}; trouble = "make room" }, false, map[string]string{
+			"store": "make room",
+		}},
+		{"no store", func(s *node.Status) {
+			s.Protocols, trouble = s.Protocols[:3], "make room"
+		}, true, nil},
 		{"store alone", func(s *node.Status) { s.Protocols, s.Relay = []string{string(store.ProtocolID)}, nil }, true, nil},
 	} {
 		status := healthy()
+		trouble = ""
 		c.change(&status)
-		_, web := serve(t, Config{Status: func() node.Status { return status }})
+		said := trouble
+		_, web := serve(t, Config{Status: func() node.Status { return status }, Trouble: func() string { return said }})
 		code, body := get(t, web.URL+"/readyz")
 		var h Health
 		if err := json.Unmarshal([]byte(body), &h); err != nil {

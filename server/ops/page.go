@@ -61,7 +61,7 @@ func (s *Server) capacityPage(w http.ResponseWriter, r *http.Request) {
 	status := s.cfg.Status()
 	data := pageData{
 		Version: s.cfg.Version, PeerID: status.PeerID, Cluster: status.Cluster,
-		At: s.cfg.Now().UTC(), Peers: len(status.Peers), Health: healthOf(status),
+		At: s.cfg.Now().UTC(), Peers: len(status.Peers), Health: s.healthOf(status),
 	}
 	var err error
 	if data.Capacity, err = s.Capacity(r.Context()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/topic"
 )
@@ -17,13 +18,13 @@ func TestAdmin(t *testing.T) {
 	lone, _ := startNode(t, node.Full)
 	const peers = "/admin/v1/peers"
 	a.expect("POST", peers, list(addr(lone)), 200, "OK")
-	eventually(t, "two connected peers with their protocols", func() bool {
+	eventually.True(t, "two connected peers with their protocols", func() bool {
 		return len(get[[]Peer](a, peers+"/connected")) == 2 && len(get[[]Peer](a, peers+"/service")) == 2
 	})
 	// Dialled by the address it was given; the other came from a port that it
 	// does not listen on.
 	var found *Peer
-	eventually(t, "the new peer and its shard", func() bool {
+	eventually.True(t, "the new peer and its shard", func() bool {
 		for _, p := range get[[]Peer](a, peers+"/connected/on/32") {
 			if p.Multiaddr == addr(lone) {
 				found = &p
@@ -59,7 +60,7 @@ func TestAdmin(t *testing.T) {
 	if err := a.node.Disconnect(lone.Host().ID()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "one known peer that is not connected", func() bool {
+	eventually.True(t, "one known peer that is not connected", func() bool {
 		all, connected := get[[]Peer](a, peers), get[[]Peer](a, peers+"/connected")
 		return len(all) == 2 && len(connected) == 1 && slices.ContainsFunc(all, func(p Peer) bool { return p.Connected == "NotConnected" })
 	})
@@ -124,7 +125,7 @@ func TestShardPeers(t *testing.T) {
 		other, _ := startNode(t, node.Full, n)
 		awaitRelay(t, shard32, other)
 	}
-	eventually(t, "a mesh of both", func() bool { return len(n.MeshPeers(shard32)) == 2 })
+	eventually.True(t, "a mesh of both", func() bool { return len(n.MeshPeers(shard32)) == 2 })
 	if err := n.JoinShard(topic.Pubsub(cluster, 33)); err != nil {
 		t.Fatal(err)
 	}

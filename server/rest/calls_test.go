@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/store"
 )
@@ -140,7 +141,7 @@ func TestInfo(t *testing.T) {
 		`{"Filter Client":"NOT_READY","desc":"No Filter service peer available yet"}]}`)
 	b, _ := startNode(t, node.Full, n)
 	awaitRelay(t, shard32, n, b)
-	eventually(t, "everything ready", func() bool {
+	eventually.True(t, "everything ready", func() bool {
 		_, body := a.call("GET", "/health", "")
 		return body == `{"nodeHealth":"READY","protocolsHealth":[{"Relay":"READY"},{"Lightpush":"READY"},{"Legacy Lightpush":"READY"},`+
 			`{"Filter":"READY"},{"Store":"READY"},{"Lightpush Client":"READY"},{"Store Client":"READY"},{"Filter Client":"READY"}]}`
@@ -163,7 +164,7 @@ func TestPush(t *testing.T) {
 		return `{"pubsubTopic":"` + pubsub + `","message":` + message + `}`
 	}
 	a.expect("POST", "/lightpush/v3/message", body(shard32, post(m)), 200, `{"relayPeerCount":1}`)
-	eventually(t, "the pushed message", func() bool {
+	eventually.True(t, "the pushed message", func() bool {
 		_, got := b.call("GET", "/relay/v1/messages/"+seg(shard32), "")
 		return got == "["+asJSON(m, true)+"]"
 	})
@@ -209,7 +210,7 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitRelay(t, "/waku/2/rs/16/40", b.node)
-	eventually(t, "a push through the other node", func() bool {
+	eventually.True(t, "a push through the other node", func() bool {
 		status, _ := a.call("POST", "/lightpush/v3/message", body("/waku/2/rs/16/40", post(fresh(content))))
 		return status == 200
 	})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/node"
 )
@@ -97,7 +98,7 @@ func TestRelayEvents(t *testing.T) {
 	// Readers that leave are forgotten, and their reception with the last.
 	_ = all.body.Close()
 	_ = some.body.Close()
-	eventually(t, "no stream and no tap", func() bool {
+	eventually.True(t, "no stream and no tap", func() bool {
 		return a.rest.streams.open.Load() == 0 && a.node.Status().Tap.Open == 0
 	})
 }
@@ -174,7 +175,7 @@ func TestStreamLimit(t *testing.T) {
 	}
 	a.expect("GET", "/relay/v1/events?pubsubTopic="+shard32, "", 503, "more than 64 event streams")
 	_ = last.body.Close()
-	eventually(t, "room for one more", func() bool { return a.rest.streams.open.Load() < MaxStreams })
+	eventually.True(t, "room for one more", func() bool { return a.rest.streams.open.Load() < MaxStreams })
 	a.events("/relay/v1/events?pubsubTopic=" + shard32)
 }
 
@@ -192,7 +193,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
-	eventually(t, "the slow stream", func() bool {
+	eventually.True(t, "the slow stream", func() bool {
 		a.rest.relay.feed.mu.Lock()
 		defer a.rest.relay.feed.mu.Unlock()
 		return len(a.rest.relay.feed.streams) == 1
@@ -247,7 +248,7 @@ func TestSlowReader(t *testing.T) {
 	if missed == 0 || got+int(missed) != sent {
 		t.Errorf("%d messages came and %d were missed, of %d", got, missed, sent)
 	}
-	eventually(t, "the end of the slow stream", func() bool { return a.rest.streams.open.Load() == 1 })
+	eventually.True(t, "the end of the slow stream", func() bool { return a.rest.streams.open.Load() == 1 })
 }
 
 // A reader that takes nothing at all is given up.
@@ -262,9 +263,9 @@ func TestStuckReader(t *testing.T) {
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "GET /relay/v1/events?pubsubTopic=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", shard32)
-	eventually(t, "the stream", func() bool { return a.rest.streams.open.Load() == 1 })
+	eventually.True(t, "the stream", func() bool { return a.rest.streams.open.Load() == 1 })
 	payload := make([]byte, 100_000)
-	eventually(t, "the end of the stream", func() bool {
+	eventually.True(t, "the end of the stream", func() bool {
 		for range 10 {
 			m := message.New(payload, content, time.Now().Add(time.Duration(serial.Add(1))), false)
 			a.rest.relay.feed.deliver(shard32, m, message.HashOf(shard32, m))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/topic"
@@ -25,7 +26,7 @@ func answered(id, desc string) string {
 // awaitService waits until a node knows of a filter service.
 func awaitService(t testing.TB, a *api) {
 	t.Helper()
-	eventually(t, "a filter service", func() bool { return len(a.rest.filter.services()) > 0 })
+	eventually.True(t, "a filter service", func() bool { return len(a.rest.filter.services()) > 0 })
 }
 
 func TestFilter(t *testing.T) {
@@ -48,7 +49,7 @@ func TestFilter(t *testing.T) {
 	b.expect("POST", "/relay/v1/messages/"+seg(shard32), post(other), 200, "OK")
 	b.expect("POST", "/relay/v1/messages/"+seg(shard32), post(fresh("/other/1/x/proto")), 200, "OK")
 	got := ""
-	eventually(t, "the pushed message", func() bool {
+	eventually.True(t, "the pushed message", func() bool {
 		_, got = a.call("GET", "/filter/v2/messages/"+seg(content), "")
 		return got != "[]"
 	})
@@ -56,7 +57,7 @@ func TestFilter(t *testing.T) {
 		t.Errorf("pushed: %s", got)
 	}
 	pair := "/filter/v2/messages/" + seg(shard32) + "/" + seg(second)
-	eventually(t, "the other pushed message", func() bool {
+	eventually.True(t, "the other pushed message", func() bool {
 		_, got = a.call("GET", pair, "")
 		return got != "[]"
 	})
@@ -71,7 +72,7 @@ func TestFilter(t *testing.T) {
 	a.expect("GET", filterSubs+"/8", "", 200, answered("8", "OK"))
 	a.expect("DELETE", filterSubs+"/all", `{"requestId":"9"}`, 200, answered("9", "OK"))
 	a.expect("GET", "/filter/v2/messages/"+seg(content), "", 400, "Not subscribed to topic: "+content)
-	eventually(t, "the end of the subscription", func() bool {
+	eventually.True(t, "the end of the subscription", func() bool {
 		status, _ := a.call("GET", filterSubs+"/10", "")
 		return status == 404
 	})
@@ -124,7 +125,7 @@ func TestFilterRefuses(t *testing.T) {
 	a.expect("GET", "/filter/v2/messages/"+seg(content), "", 400, "Not subscribed to topic: "+content)
 	m := fresh(other)
 	b.expect("POST", "/relay/v1/messages/"+seg(shard32), post(m), 200, "OK")
-	eventually(t, "a message of the subscription that was there", func() bool {
+	eventually.True(t, "a message of the subscription that was there", func() bool {
 		_, got := a.call("GET", "/filter/v2/messages/"+seg(other), "")
 		return got == "["+asJSON(m, false)+"]"
 	})
@@ -156,7 +157,7 @@ func TestFilterAuto(t *testing.T) {
 	a.expect("POST", filterSubs, `{"requestId":"1","contentFilters":["`+name+`"]}`, 200, answered("1", "OK"))
 	m := fresh(name)
 	b.expect("POST", "/relay/v1/auto/messages", post(m), 200, "OK")
-	eventually(t, "the pushed message", func() bool {
+	eventually.True(t, "the pushed message", func() bool {
 		_, got := a.call("GET", "/filter/v2/messages/"+seg(name), "")
 		return got == "["+asJSON(m, false)+"]"
 	})

@@ -15,15 +15,17 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/parley-im/parley/internal/eventually"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 	"github.com/parley-im/parley/waku/topic"
 )
 
 // patience is how long anything may take that must happen.
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 const cluster = 16
 
@@ -41,7 +43,7 @@ func startNode(t testing.TB, mode node.Mode, others ...*node.Node) (*node.Node, 
 		cfg.Shards = []uint16{32}
 	}
 	if mode == node.Service {
-		a, err := store.OpenSQLite(t.TempDir() + "/archive.db")
+		a, err := sqlite.Open(t.TempDir() + "/archive.db")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,21 +104,7 @@ func pair(t testing.TB, cfg Config) (service, other *api) {
 func awaitRelay(t testing.TB, pubsub string, nodes ...*node.Node) {
 	t.Helper()
 	for _, n := range nodes {
-		eventually(t, "a relay peer", func() bool { return n.Status().Relay[pubsub].Peers > 0 })
-	}
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
+		eventually.True(t, "a relay peer", func() bool { return n.Status().Relay[pubsub].Peers > 0 })
 	}
 }
 

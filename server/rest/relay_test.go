@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/relay"
@@ -25,7 +26,7 @@ func TestRelay(t *testing.T) {
 	a.expect("GET", messages, "", 200, "["+asJSON(m, true)+"]")
 	a.expect("GET", messages, "", 200, "[]")
 	got := ""
-	eventually(t, "the message at the other node", func() bool {
+	eventually.True(t, "the message at the other node", func() bool {
 		_, got = b.call("GET", messages, "")
 		return got != "[]"
 	})
@@ -148,7 +149,7 @@ func TestAuto(t *testing.T) {
 	a.expect("GET", messages+"/"+seg(first), "", 200, "[]")
 	a.expect("GET", messages+"/"+seg(third.ContentTopic), "", 404, third.ContentTopic)
 	a.expect("GET", "/relay/v1/messages/"+seg(shard3), "", 404, "")
-	eventually(t, "the message at the other node", func() bool {
+	eventually.True(t, "the message at the other node", func() bool {
 		_, got := b.call("GET", messages+"/"+seg(second), "")
 		return got == "["+asJSON(other, true)+"]"
 	})
@@ -207,7 +208,7 @@ func TestRelayForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := ""
-	eventually(t, "the message", func() bool {
+	eventually.True(t, "the message", func() bool {
 		_, got = a.call("GET", "/relay/v1/messages/"+seg(shard32), "")
 		return got != "[]"
 	})

@@ -11,10 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/eventually"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/node"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 	"github.com/parley-im/parley/waku/topic"
 )
 
@@ -175,7 +177,7 @@ func TestStore(t *testing.T) {
 // on with the cursor, also from a page with nothing on it.
 func TestStoreScan(t *testing.T) {
 	t.Parallel()
-	a, err := store.OpenSQLite(t.TempDir() + "/archive.db")
+	a, err := sqlite.Open(t.TempDir() + "/archive.db")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func TestStorePeers(t *testing.T) {
 		b.expect("POST", "/relay/v1/messages/"+seg(shard32), post(m), 200, "OK")
 	}
 	params := []string{"pubsubTopic", shard32, "contentTopics", content, "includeData", "true"}
-	eventually(t, "three stored messages", func() bool {
+	eventually.True(t, "three stored messages", func() bool {
 		return len(get[StoreResponse](a, storeQuery(params...)).Messages) == 3
 	})
 	// A node without a store asks one that has it.

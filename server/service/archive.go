@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/waku/store"
 	"github.com/parley-im/parley/waku/store/postgres"
+	"github.com/parley-im/parley/waku/store/sqlite"
 )
 
 // pruneEvery is how often the archive is pruned to its retention, when not more
@@ -24,18 +26,18 @@ func OpenArchive(ctx context.Context, url string) (store.Maintainer, error) {
 	scheme, rest, _ := strings.Cut(url, ":")
 	switch {
 	case url == "" || url == "memory":
-		a, err := store.OpenSQLite("")
+		a, err := sqlite.Open("")
 		return a, fault.Wrap(fault.Internal, "opening the archive", err)
 	case scheme == "sqlite":
 		path := strings.TrimPrefix(rest, "//")
 		if path == "" {
 			return nil, fault.New(fault.Usage, "the archive sqlite: names no file").WithHint("give sqlite:PATH")
 		}
-		a, err := store.OpenSQLite(path)
-		if errors.Is(err, store.ErrLocked) {
+		a, err := sqlite.Open(path)
+		if errors.Is(err, sqlite.ErrLocked) {
 			return nil, &fault.Error{Kind: fault.Conflict, Op: "opening the archive", Err: err, Hint: "another node uses it; stop it, or give another --store-url"}
 		}
-		if errors.Is(err, store.ErrNoRoom) {
+		if errors.Is(err, sqlite.ErrNoRoom) {
 			return nil, &fault.Error{Kind: fault.Internal, Op: "opening the archive", Err: err, Hint: "make room on the disk first"}
 		}
 		if err != nil {
@@ -82,17 +84,23 @@ type archive struct {
 	wake chan struct{}
 	// retain is what it is pruned to.
 	retain atomic.Pointer[store.Retention]
+	log    *slog.Logger
+	// full says that there was no room for the last messages, stuck that there
+	// was none for the last pruning.
+	full, stuck atomic.Bool
 }
 
-func newArchive(m store.Maintainer, r store.Retention) *archive {
-	a := &archive{Maintainer: m, wake: make(chan struct{}, 1)}
+func newArchive(m store.Maintainer, r store.Retention, log *slog.Logger) *archive {
+	a := &archive{Maintainer: m, wake: make(chan struct{}, 1), log: log}
 	a.retain.Store(&r)
 	return a
 }
 
 // Insert implements store.Archive.
 func (a *archive) Insert(ctx context.Context, entries ...store.Entry) error {
-	if err := a.Maintainer.Insert(ctx, entries...); err != nil {
+	err := a.Maintainer.Insert(ctx, entries...)
+	a.inserted(err)
+	if err != nil {
 		return err
 	}
 	var bytes int64
@@ -105,6 +113,60 @@ func (a *archive) Insert(ctx context.Context, entries ...store.Entry) error {
 		a.poke()
 	}
 	return nil
+}
+
+// What an operator is told to do about a full disk.
+const (
+	makeRoom  = "make room on the disk, or move the archive to a larger one"
+	pruneRoom = "pruning to the retention takes room too, about as much as the largest part of the archive (the newest file, or partition)"
+)
+
+// noRoom says whether an archive failed for want of room on the disk.
+func noRoom(err error) bool {
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	return errors.Is(err, sqlite.ErrNoRoom) || ok && server.Code == "53100" // disk full
+}
+
+// inserted notes how an insertion ended. A disk that has become full, or has
+// room again, is told once, and has the archive pruned: whole parts that are
+// too old go without any room.
+func (a *archive) inserted(err error) {
+	full := noRoom(err)
+	if err != nil && !full || a.full.Swap(full) == full {
+		return
+	}
+	if full {
+		a.log.Error("the disk is full: no message is kept", "do", makeRoom, "cause", err)
+	} else {
+		a.log.Warn("the disk has room again")
+	}
+	a.poke()
+}
+
+// pruned notes how a pruning ended.
+func (a *archive) pruned(err error) {
+	stuck := noRoom(err)
+	if a.stuck.Store(stuck); stuck {
+		a.log.Error("the disk is full: the archive is not pruned to its retention", "do", makeRoom, "note", pruneRoom, "cause", err)
+	}
+}
+
+// trouble says what keeps messages from being kept and what to do about it.
+func (a *archive) trouble() string {
+	switch {
+	case !a.full.Load():
+		return ""
+	case a.stuck.Load():
+		return "the disk is full: " + makeRoom + "; " + pruneRoom
+	}
+	return "the disk is full: " + makeRoom
+}
+
+// probe asks the archive for its newest entry, which it reads from the disk or
+// the database.
+func (a *archive) probe(ctx context.Context) error {
+	_, err := a.Query(ctx, &store.Query{Limit: 1})
+	return err
 }
 
 // bound changes what the archive is pruned to, and has it pruned.
@@ -158,8 +220,9 @@ func (s *Service) pruneNow() {
 		return
 	}
 	pruned, err := s.archive.Prune(s.ctx, r, time.Now())
+	s.archive.pruned(err)
 	switch {
-	case err != nil && s.ctx.Err() == nil:
+	case err != nil && s.ctx.Err() == nil && !noRoom(err):
 		s.log.Warn("the archive is not pruned", "cause", err)
 	case pruned.Messages > 0:
 		s.log.Info("the archive is pruned", "messages", pruned.Messages, "bytes", pruned.Bytes)

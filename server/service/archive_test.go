@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/waku/store"
 	"github.com/parley-im/parley/waku/store/postgres/postgrestest"
@@ -119,7 +120,7 @@ func TestPruneUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the archive within its bounds", func() bool {
+	eventually.True(t, "the archive within its bounds", func() bool {
 		stats, err := s.archive.Stats(t.Context())
 		return err == nil && stats.Messages <= 100
 	})

@@ -95,30 +95,3 @@ func reach(text string) int {
 	}
 	return 0
 }
-
-// changed names the settings of next that are not as they were and need a
-// restart.
-func (c Config) changed(next Config) (names []string) {
-	for _, f := range []struct {
-		name string
-		same bool
-	}{
-		{"cluster", c.Cluster == next.Cluster},
-		{"shard", slices.Equal(c.Shards, next.Shards)},
-		{"listen", slices.Equal(c.Listen, next.Listen)},
-		{"announce", slices.Equal(c.Announce, next.Announce)},
-		{"store-url", c.Archive == next.Archive},
-		{"discv5", c.Discv5 == next.Discv5},
-		{"mdns", c.MDNS == next.MDNS},
-		{"bootstrap", slices.Equal(c.Bootstrap, next.Bootstrap)},
-		{"rest", c.REST == next.REST},
-		{"metrics", c.Metrics == next.Metrics},
-		{"protocols", c.Without == next.Without && c.NoPeerExchange == next.NoPeerExchange && c.NoSync == next.NoSync},
-		{"limits", c.Limits == next.Limits},
-	} {
-		if !f.same {
-			names = append(names, f.name)
-		}
-	}
-	return names
-}

@@ -50,6 +50,7 @@ func (s *Service) startFaces() error {
 		Known: func() int { return s.Manager().Status().Known },
 	}
 	if s.archive != nil {
+		config.Probe, config.Trouble = s.archive.probe, s.archive.trouble
 		config.Archive, config.Retention = s.archive.Stats, func() store.Retention { return *s.archive.retain.Load() }
 		if dir, ok := s.archiveDir(); ok {
 			config.Disk = func() (free, total uint64, err error) { return diskSpace(dir) }

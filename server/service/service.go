@@ -52,6 +52,8 @@ type Config struct {
 	TLS              *tls.Config
 	NAT              node.NAT
 	Limits           node.Limits
+	// Origin tells Reload when Key or TLS would be another; may be left out.
+	Origin Origin
 
 	// Without are protocols left out, and so are NoPeerExchange and NoSync.
 	Without                node.Without
@@ -97,6 +99,16 @@ type Config struct {
 	LogLevel *slog.LevelVar
 }
 
+// Origin says where a node's key and certificate come from: what they are
+// cannot be compared.
+type Origin struct {
+	// Key, Certificate and CertificateKey are the names of files.
+	Key, Certificate, CertificateKey string
+	// ACMEDomains and ACMEEmail are those of a certificate that is obtained.
+	ACMEDomains []string
+	ACMEEmail   string
+}
+
 // Service is a running service node.
 type Service struct {
 	*node.Node
@@ -115,6 +127,9 @@ type Service struct {
 	sync     *storesync.Service
 	faces    faces
 
+	reloading sync.Mutex
+	static    map[peer.ID]bool // kept connected
+
 	recordMu sync.Mutex
 	record   string // without discv5
 	recorded discovery.Description
@@ -130,11 +145,16 @@ type Service struct {
 
 // Start starts a service node. What it listens on is bound when it returns;
 // peers are found in the background.
-func Start(ctx context.Context, cfg Config) (_ *Service, err error) {
+func Start(ctx context.Context, cfg Config) (*Service, error) {
+	return startOn(ctx, cfg, OpenArchive)
+}
+
+// startOn starts a node whose archive is opened by open.
+func startOn(ctx context.Context, cfg Config, open func(ctx context.Context, url string) (store.Maintainer, error)) (_ *Service, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{cfg: cfg, log: cfg.Log, recorder: ops.NewRecorder(nil)}
+	s := &Service{cfg: cfg, log: cfg.Log, recorder: ops.NewRecorder(nil), static: make(map[peer.ID]bool)}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -145,12 +165,15 @@ func Start(ctx context.Context, cfg Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range static {
+		s.static[p.ID] = true
+	}
 	if !cfg.Without.Store {
-		opened, err := OpenArchive(ctx, cfg.Archive)
+		opened, err := open(ctx, cfg.Archive)
 		if err != nil {
 			return nil, err
 		}
-		s.archive = newArchive(opened, cfg.Retention)
+		s.archive = newArchive(opened, cfg.Retention, s.log)
 		// Before the node is there: what comes in then is no end of the gap.
 		s.newest, s.newestErr = storesync.Newest(ctx, opened)
 		s.ends = append(s.ends, s.archive.Close)
@@ -333,22 +356,6 @@ func (s *Service) describe() discovery.Description {
 		},
 		Cluster: s.cfg.Cluster, Shards: s.cfg.Shards, Multiaddrs: s.Addrs(),
 	}
-}
-
-// Reload takes over what of a configuration can change while the node runs,
-// its retention and peers that are new, and names what has changed and cannot.
-func (s *Service) Reload(next Config) (fixed []string, err error) {
-	static, err := parsePeers(next.Peers)
-	if err != nil {
-		return nil, err
-	}
-	if s.archive != nil {
-		s.archive.bound(next.Retention)
-	}
-	for _, p := range static {
-		s.finder.Keep(p)
-	}
-	return s.cfg.changed(next), nil
 }
 
 // Close stops the node: first what lets others in, then the node, which ends

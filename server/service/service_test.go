@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/waku/discovery"
 	"github.com/parley-im/parley/waku/message"
@@ -30,18 +31,30 @@ const contentTopic = "/parley/1/service-test/proto"
 
 var pubsub32 = topic.Pubsub(16, 32)
 
-// start starts a node on loopback that is closed at the end of the test.
-func start(t *testing.T, change func(c *Config)) *Service {
+// newConfig is that of a node on loopback.
+func newConfig(t *testing.T) Config {
 	t.Helper()
 	k, _, err := crypto.GenerateSecp256k1Key(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Cluster: 16, Shards: []uint16{32}, Key: k, Version: "test"}
+	return Config{Cluster: 16, Shards: []uint16{32}, Key: k, Version: "test"}
+}
+
+// start starts a node on loopback that is closed at the end of the test.
+func start(t *testing.T, change func(c *Config)) *Service {
+	t.Helper()
+	c := newConfig(t)
 	if change != nil {
 		change(&c)
 	}
-	s, err := Start(t.Context(), c)
+	return startWith(t, c, OpenArchive)
+}
+
+// startWith starts a node whose archive is opened by open.
+func startWith(t *testing.T, c Config, open func(ctx context.Context, url string) (store.Maintainer, error)) *Service {
+	t.Helper()
+	s, err := startOn(t.Context(), c, open)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,23 +64,6 @@ func start(t *testing.T, change func(c *Config)) *Service {
 		}
 	})
 	return s
-}
-
-// eventually waits for what takes a while on a busy machine.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(time.Minute); ; {
-		if done() {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
 }
 
 func connected(a, b *Service) bool {
@@ -106,11 +102,11 @@ func TestNodesFindEachOther(t *testing.T) {
 	first := start(t, func(c *Config) { c.Discv5 = "127.0.0.1:0" })
 	join := func(c *Config) { c.Discv5, c.Bootstrap = "127.0.0.1:0", []string{first.ENR()} }
 	second, third := start(t, join), start(t, join)
-	eventually(t, "connections", func() bool {
+	eventually.True(t, "connections", func() bool {
 		return connected(first, second) && connected(first, third) && meshed(first) && meshed(second) && meshed(third)
 	})
 	hashes := publish(t, second, 3)
-	eventually(t, "the messages in all archives", func() bool {
+	eventually.True(t, "the messages in all archives", func() bool {
 		return has(t, first, hashes) && has(t, second, hashes) && has(t, third, hashes)
 	})
 	client, err := node.New(node.Config{Mode: node.Light, Cluster: 16})
@@ -121,8 +117,8 @@ func TestNodesFindEachOther(t *testing.T) {
 	if err := client.Dial(t.Context(), peer.AddrInfo{ID: third.Host().ID(), Addrs: third.Host().Addrs()}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "records of the others", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	eventually.True(t, "records of the others", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		records, err := peerexchange.Request(ctx, client.Host(), third.Host().ID(), 10)
 		return err == nil && slices.ContainsFunc(records, func(r *discovery.Record) bool { return r.PeerID == first.Host().ID() })
@@ -134,11 +130,11 @@ func TestResume(t *testing.T) {
 	t.Parallel()
 	neighbour := start(t, nil)
 	old := start(t, func(c *Config) { c.Peers = neighbour.Addrs() })
-	eventually(t, "a mesh", func() bool { return meshed(old) })
+	eventually.True(t, "a mesh", func() bool { return meshed(old) })
 	hashes := publish(t, old, 150)
-	eventually(t, "the messages in the archive", func() bool { return has(t, old, hashes[:100]) && has(t, old, hashes[100:]) })
+	eventually.True(t, "the messages in the archive", func() bool { return has(t, old, hashes[:100]) && has(t, old, hashes[100:]) })
 	late := start(t, func(c *Config) { c.Peers = old.Addrs() })
-	eventually(t, "the gap filled", func() bool { return has(t, late, hashes[:100]) && has(t, late, hashes[100:]) })
+	eventually.True(t, "the gap filled", func() bool { return has(t, late, hashes[:100]) && has(t, late, hashes[100:]) })
 }
 
 // What was learnt about peers outlives the node.
@@ -148,7 +144,7 @@ func TestPeersAreKept(t *testing.T) {
 	other := start(t, nil)
 	keep := func(c *Config) { c.DataDir, c.Archive = dir, "sqlite:"+filepath.Join(dir, "archive") }
 	s := start(t, func(c *Config) { keep(c); c.Bootstrap = other.Addrs() })
-	eventually(t, "a mesh", func() bool { return meshed(s) })
+	eventually.True(t, "a mesh", func() bool { return meshed(s) })
 	hashes := publish(t, s, 2)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -157,38 +153,7 @@ func TestPeersAreKept(t *testing.T) {
 	if !has(t, again, hashes) {
 		t.Error("messages are gone")
 	}
-	eventually(t, "the connection is back", func() bool { return connected(again, other) })
-}
-
-func TestReload(t *testing.T) {
-	t.Parallel()
-	other := start(t, nil)
-	s := start(t, nil)
-	next := s.cfg
-	next.Peers = other.Addrs()
-	fixed, err := s.Reload(next)
-	if err != nil || len(fixed) != 0 {
-		t.Fatalf("%v, %v", fixed, err)
-	}
-	eventually(t, "the new peer", func() bool { return meshed(s) })
-	hashes := publish(t, s, 3)
-	eventually(t, "the archive", func() bool { return has(t, s, hashes) })
-	next.Retention.Messages = 1
-	if fixed, err := s.Reload(next); err != nil || len(fixed) != 0 {
-		t.Fatalf("%v, %v", fixed, err)
-	}
-	eventually(t, "the archive within its new bounds", func() bool {
-		stats, err := s.archive.Stats(t.Context())
-		return err == nil && stats.Messages == 1
-	})
-	next.Shards, next.REST, next.Without.Filter = []uint16{64}, ":1", true
-	if fixed, err := s.Reload(next); err != nil || !slices.Equal(fixed, []string{"shard", "rest", "protocols"}) {
-		t.Errorf("%v, %v", fixed, err)
-	}
-	next.Peers = []string{"nobody"}
-	if _, err := s.Reload(next); fault.KindOf(err) != fault.Usage {
-		t.Errorf("%v", err)
-	}
+	eventually.True(t, "the connection is back", func() bool { return connected(again, other) })
 }
 
 func TestFaces(t *testing.T) {
@@ -198,7 +163,7 @@ func TestFaces(t *testing.T) {
 		c.REST, c.Metrics, c.Admin, c.Peers, c.Hosts = ":0", "0", true, other.Addrs(), []string{"waku.example"}
 		c.Archive = "sqlite:" + filepath.Join(t.TempDir(), "archive")
 	})
-	eventually(t, "a mesh", func() bool { return meshed(s) })
+	eventually.True(t, "a mesh", func() bool { return meshed(s) })
 	get := func(url string) (int, string) {
 		t.Helper()
 		resp, err := http.Get(url)
@@ -218,7 +183,7 @@ func TestFaces(t *testing.T) {
 		}
 	}
 	hashes := publish(t, s, 1)
-	eventually(t, "the archive", func() bool { return has(t, s, hashes) })
+	eventually.True(t, "the archive", func() bool { return has(t, s, hashes) })
 	if code, body := get(s.REST() + "/store/v3/messages?includeData=true"); code != http.StatusOK || !strings.Contains(body, contentTopic) {
 		t.Errorf("%d %s", code, body)
 	}
@@ -242,17 +207,20 @@ func TestFaces(t *testing.T) {
 	if code, body := get(s.REST() + "/info"); code != http.StatusOK || !strings.Contains(body, s.ENR()) {
 		t.Errorf("%d %s", code, body)
 	}
-	if code, body := get(s.Metrics() + "/readyz"); code != http.StatusOK {
-		t.Errorf("%d %s", code, body)
-	}
-	code, body := get(s.Metrics() + "/capacity.json")
+	eventually.True(t, "the node is ready", func() bool { code, _ := get(s.Metrics() + "/readyz"); return code == http.StatusOK })
+	var code int
+	var body string
+	eventually.True(t, "the archive is counted", func() bool {
+		code, body = get(s.Metrics() + "/capacity.json")
+		return code == http.StatusOK
+	})
 	var capacity struct {
 		Archive struct {
 			Messages  int64
 			DiskTotal uint64 `json:"disk_total"`
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &capacity); err != nil || code != http.StatusOK || capacity.Archive.Messages != 1 || capacity.Archive.DiskTotal == 0 {
+	if err := json.Unmarshal([]byte(body), &capacity); err != nil || capacity.Archive.Messages != 1 || capacity.Archive.DiskTotal == 0 {
 		t.Errorf("%d %s, %v", code, body, err)
 	}
 	if err := s.Close(); err != nil {

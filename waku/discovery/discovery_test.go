@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/crypto"
-	"github.com/ethereum/go-ethereum/p2p/dnsdisc"
 	"github.com/ethereum/go-ethereum/p2p/enode"
 	"github.com/ethereum/go-ethereum/p2p/enr"
 	"github.com/multiformats/go-multiaddr"
@@ -128,34 +126,6 @@ func TestBadRecords(t *testing.T) {
 		if _, err := ParseENR(text); !errors.Is(err, ErrRecord) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-func TestResolve(t *testing.T) {
-	t.Parallel()
-	good := node(t, enr.IP(net.IPv4(127, 0, 0, 1)), enr.TCP(1))
-	silent := node(t)
-	tree, err := dnsdisc.MakeTree(1, []*enode.Node{good, silent}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	direct := "/ip4/127.0.0.1/tcp/2/p2p/12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf"
-	found, err := resolve(t.Context(), []string{direct, good.String(), "enrtree://list", "nonsense"},
-		func(string) (*dnsdisc.Tree, error) { return tree, nil })
-	if err == nil {
-		t.Error("nonsense was accepted")
-	}
-	if len(found) != 3 || found[1].ID != found[2].ID {
-		t.Errorf("found %v", found)
-	}
-
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	never := make(chan struct{})
-	t.Cleanup(func() { close(never) })
-	_, err = resolve(ctx, []string{"enrtree://list"}, func(string) (*dnsdisc.Tree, error) { <-never; return nil, nil })
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled look-up: %v", err)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package discovery finds peers to dial: from multiaddrs, node records
-// (31/WAKU2-ENR), node lists in DNS (EIP-1459, Resolve once and Lists again and
-// again), the nodes' own network for that (33/WAKU2-DISCV5, V5) and multicast
-// on a LAN (StartMDNS). Package peerexchange asks one node for records.
+// (31/WAKU2-ENR), node lists in DNS (EIP-1459, Lists), the nodes' own network
+// for that (33/WAKU2-DISCV5, V5) and multicast on a LAN (StartMDNS). Package
+// peerexchange asks one node for records.
 package discovery
 
 import (

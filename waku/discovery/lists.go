@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -16,11 +15,8 @@ import (
 )
 
 const (
-	// DefaultListsEvery is how often lists are looked at again.
-	DefaultListsEvery = time.Hour
-	// listsRetry is the first pause after a failure; it doubles up to the
-	// usual one.
-	listsRetry = 30 * time.Second
+	// listMost is how many nodes of one list are kept.
+	listMost = 100
 	// MaxLookups bounds the DNS entries read for one refresh of one list. Those
 	// known from before are not read again.
 	MaxLookups = 1000
@@ -48,35 +44,26 @@ type TXTResolver interface {
 type ListsConfig struct {
 	// URLs are the lists, enrtree://<key>@<domain>.
 	URLs []string
-	// Every is the pause between refreshes; zero for DefaultListsEvery.
-	Every time.Duration
 	// Max is the most records kept of one list, a random choice of a longer
 	// one; zero for 100.
 	Max int
 	// Resolver may be nil for the system's.
 	Resolver TXTResolver
-	// Logger may be nil.
-	Logger *slog.Logger
 }
 
-// Lists keeps node lists in DNS (EIP-1459) up to date. What a list said last
-// stays while DNS fails. It is safe for concurrent use.
+// Lists reads node lists in DNS (EIP-1459). What a list said last stays while
+// DNS fails. It is safe for concurrent use.
 type Lists struct {
-	cfg     ListsConfig
-	log     *slog.Logger
 	lists   []*dnsList
 	refresh sync.Mutex // held by Refresh
 }
 
-// NewLists checks the URLs. Nothing is looked up before Refresh or Run.
+// NewLists checks the URLs. Nothing is looked up before Refresh.
 func NewLists(cfg ListsConfig) (*Lists, error) {
 	for _, url := range cfg.URLs {
 		if _, _, err := dnsdisc.ParseURL(url); err != nil {
 			return nil, fmt.Errorf("%w: %q: %w", ErrEntry, url, err)
 		}
-	}
-	if cfg.Every <= 0 {
-		cfg.Every = DefaultListsEvery
 	}
 	if cfg.Max <= 0 {
 		cfg.Max = listMost
@@ -84,10 +71,7 @@ func NewLists(cfg ListsConfig) (*Lists, error) {
 	if cfg.Resolver == nil {
 		cfg.Resolver = new(net.Resolver)
 	}
-	l := &Lists{cfg: cfg, log: cfg.Logger}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
-	}
+	l := new(Lists)
 	for _, url := range cfg.URLs {
 		bound := &boundResolver{TXTResolver: cfg.Resolver}
 		l.lists = append(l.lists, &dnsList{url: url, limit: cfg.Max, bound: bound, client: dnsdisc.NewClient(dnsdisc.Config{
@@ -95,29 +79,6 @@ func NewLists(cfg ListsConfig) (*Lists, error) {
 		})})
 	}
 	return l, nil
-}
-
-// Run refreshes the lists until ctx ends, sooner again after a failure.
-func (l *Lists) Run(ctx context.Context) {
-	retry := listsRetry
-	for {
-		pause := l.cfg.Every
-		if err := l.Refresh(ctx); err != nil && ctx.Err() == nil {
-			l.log.Warn("node lists in DNS cannot be read", "cause", err, "records", len(l.Records()))
-			pause = min(retry, l.cfg.Every)
-			retry = 2 * pause
-		} else {
-			retry = listsRetry
-		}
-		// Not all nodes started together ask together.
-		timer := time.NewTimer(pause - rand.N(pause/10+1))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-	}
 }
 
 // Refresh reads all lists once. Errors of single lists come back joined; what

@@ -195,43 +195,6 @@ func TestListsEndWithTheirContext(t *testing.T) {
 	})
 }
 
-// TestListsRun refreshes every hour, and sooner after a failure.
-func TestListsRun(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		url, names := publish(t, "a.example", 1, listed(t, 2)...)
-		dns := &zone{err: errors.New("no network")}
-		l := newLists(t, ListsConfig{URLs: []string{url}, Resolver: dns})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			l.Run(ctx)
-			close(done)
-		}()
-		wait(10 * time.Second)
-		if len(l.Records()) != 0 || dns.count() == 0 {
-			t.Errorf("%d records, %d look-ups", len(l.Records()), dns.count())
-		}
-		dns.set(names, nil)
-		wait(listsRetry)
-		if len(l.Records()) != 2 {
-			t.Errorf("%d records after the pause", len(l.Records()))
-		}
-		_, names = publish(t, "a.example", 2, listed(t, 5)...)
-		dns.set(names, nil)
-		wait(DefaultListsEvery / 2)
-		if len(l.Records()) != 2 {
-			t.Error("refreshed too soon")
-		}
-		wait(DefaultListsEvery)
-		if len(l.Records()) != 5 {
-			t.Errorf("%d records after an hour", len(l.Records()))
-		}
-		cancel()
-		<-done
-	})
-}
-
 func TestListsConfig(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "enr:x", "enrtree://nodes.example"} {

@@ -199,14 +199,6 @@ func (v *V5) listen() (conn *net.UDPConn, announced uint16, err error) {
 // Update and with what others see of the node; its sequence number then grows.
 func (v *V5) Record() string { return v.local.Node().String() }
 
-// Known returns the number of nodes known, whatever their cluster.
-func (v *V5) Known() (n int) {
-	for _, bucket := range v.udp.Nodes() {
-		n += len(bucket)
-	}
-	return n
-}
-
 // Meet makes a node known that was heard of elsewhere, if it answers, for
 // which it has a second or so.
 func (v *V5) Meet(r *Record) error {

@@ -157,7 +157,7 @@ func TestClientSubscribes(t *testing.T) {
 		}
 		w.set("")
 		for i, s := range w.services {
-			if n := s.Subscribers(); n != 0 {
+			if n := s.Stats().Subscribers; n != 0 {
 				t.Errorf("node %d keeps %d subscribers", i, n)
 			}
 		}
@@ -167,7 +167,7 @@ func TestClientSubscribes(t *testing.T) {
 			t.Error(err)
 		}
 		for i, s := range w.services {
-			if n := s.Subscribers(); n != 0 {
+			if n := s.Stats().Subscribers; n != 0 {
 				t.Errorf("node %d keeps %d subscribers after the close", i, n)
 			}
 		}

@@ -187,7 +187,7 @@ func TestPushToClientThatLimits(t *testing.T) {
 		if got, _ := r.take(); !slices.Equal(slices.Compact(got), numbers(0, 200)) {
 			t.Errorf("%d of 200", len(got))
 		}
-		if n := s.Subscribers(); n != 1 {
+		if n := s.Stats().Subscribers; n != 1 {
 			t.Errorf("%d subscribers", n)
 		}
 	})
@@ -203,7 +203,7 @@ func TestPushToClientThatRefuses(t *testing.T) {
 		s := subscribed(t, hosts[1], hosts[0], ServiceConfig{})
 		pushNumbers(s, 0, 1)
 		<-time.After((MaxPushFailures + 1) * refusedPause)
-		if n := s.Subscribers(); n != 0 {
+		if n := s.Stats().Subscribers; n != 0 {
 			t.Errorf("%d subscribers", n)
 		}
 	})

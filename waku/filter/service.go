@@ -146,13 +146,6 @@ func (s *Service) Push(pubsubTopic string, m *wakupb.WakuMessage) {
 	}
 }
 
-// Subscribers returns the number of peers with a subscription.
-func (s *Service) Subscribers() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.reg.peers)
-}
-
 func (s *Service) serve(_ context.Context, p peer.ID, read func(proto.Message) error) (proto.Message, error) {
 	var req wakupb.FilterSubscribeRequest
 	err := read(&req)

@@ -202,7 +202,7 @@ func TestServicePushes(t *testing.T) {
 	expect(testPubsub, messageOn("y", "still there"))
 	ask(request(unsubscribeAll, ""), 200)
 	ask(request(ping, ""), 404)
-	if n := s.Subscribers(); n != 0 {
+	if n := s.Stats().Subscribers; n != 0 {
 		t.Errorf("%d subscribers", n)
 	}
 }
@@ -224,15 +224,15 @@ func TestServiceExpires(t *testing.T) {
 				t.Fatal(resp, err)
 			}
 		}
-		if n := s.Subscribers(); n != 1 {
+		if n := s.Stats().Subscribers; n != 1 {
 			t.Errorf("%d subscribers after six minutes, want the one that pings", n)
 		}
 		<-time.After(SubscriptionTimeout - time.Second)
-		if n := s.Subscribers(); n != 1 {
+		if n := s.Stats().Subscribers; n != 1 {
 			t.Error("expired too early")
 		}
 		<-time.After(expireInterval + time.Second)
-		if n := s.Subscribers(); n != 0 {
+		if n := s.Stats().Subscribers; n != 0 {
 			t.Error("not expired")
 		}
 	})
@@ -274,7 +274,7 @@ func TestServiceReconnect(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(ReconnectGrace + expireInterval)
-		if n := s.Subscribers(); n != 0 {
+		if n := s.Stats().Subscribers; n != 0 {
 			t.Errorf("%d subscribers", n)
 		}
 	})
@@ -313,7 +313,7 @@ func TestServiceSlowPeer(t *testing.T) {
 			t.Errorf("%d pushes wait", waiting)
 		}
 		<-time.After(MaxPushFailures*PushTimeout + time.Second)
-		if n := s.Subscribers(); n != 1 {
+		if n := s.Stats().Subscribers; n != 1 {
 			t.Errorf("%d subscribers", n)
 		}
 	})
@@ -329,13 +329,13 @@ func TestServiceFailingPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range MaxPushFailures {
-			if s.Subscribers() != 1 {
+			if s.Stats().Subscribers != 1 {
 				t.Fatalf("gone after %d failures", i)
 			}
 			s.Push(testPubsub, messageOn("x", "1"))
 			synctest.Wait()
 		}
-		if n := s.Subscribers(); n != 0 {
+		if n := s.Stats().Subscribers; n != 0 {
 			t.Errorf("%d subscribers", n)
 		}
 	})
@@ -526,7 +526,7 @@ func TestServiceConcurrency(t *testing.T) {
 	s.mu.Lock()
 	s.reg.check(t)
 	s.mu.Unlock()
-	if received.Load() == 0 && s.Subscribers() == 0 {
+	if received.Load() == 0 && s.Stats().Subscribers == 0 {
 		t.Error("nothing happened")
 	}
 }

@@ -297,6 +297,28 @@ func TestListsLater(t *testing.T) {
 	})
 }
 
+// Lists in DNS are looked up again every hour, and who is new there is dialled.
+func TestListsAgain(t *testing.T) {
+	simnet.Test(t, func(t *testing.T) {
+		tw := newTown(t)
+		tw.add()
+		tw.add()
+		url, dns := publish(t, "nodes.example", tw.record(1))
+		find(t, Config{Node: tw, Want: filters(2), Bootstrap: []string{url}, Resolver: dns})
+		wait(time.Minute)
+		_, later := publish(t, "nodes.example", tw.record(1), tw.record(2))
+		dns.become(later)
+		wait(listEvery / 2)
+		if !tw.connected(1) || tw.connected(2) {
+			t.Errorf("connected %v, too soon %v", tw.connected(1), tw.connected(2))
+		}
+		wait(listEvery)
+		if !tw.connected(2) {
+			t.Error("not connected with who came later")
+		}
+	})
+}
+
 // Peers are asked for others only while some are lacking, one after the other,
 // and each of them every five minutes.
 func TestExchangeTurns(t *testing.T) {

@@ -12,9 +12,13 @@ import (
 	"github.com/parley-im/parley/waku/peers"
 )
 
-// listRetry is the first pause after a list in DNS could not be read. It
-// doubles up to the usual one, but stays for a prompt node that is alone.
-const listRetry = 30 * time.Second
+const (
+	// listEvery is how often a list in DNS is looked at again.
+	listEvery = time.Hour
+	// listRetry is the first pause after one could not be read. It doubles up
+	// to the usual one, but stays for a prompt node that is alone.
+	listRetry = 30 * time.Second
+)
 
 // bootstrap is where others are found first.
 type bootstrap struct {
@@ -55,7 +59,7 @@ func sortBootstrap(entries []string) (b bootstrap, err error) {
 func (f *Finder) startLists(urls []string) error {
 	var all []*discovery.Lists
 	for _, url := range urls {
-		list, err := discovery.NewLists(discovery.ListsConfig{URLs: []string{url}, Resolver: f.cfg.Resolver, Logger: f.log})
+		list, err := discovery.NewLists(discovery.ListsConfig{URLs: []string{url}, Resolver: f.cfg.Resolver})
 		if err != nil {
 			return err
 		}
@@ -72,7 +76,7 @@ func (f *Finder) readList(list *discovery.Lists) {
 	var known map[string]bool
 	retry := listRetry
 	for {
-		pause := discovery.DefaultListsEvery
+		pause := listEvery
 		err := list.Refresh(f.ctx)
 		switch {
 		case f.ctx.Err() != nil:
@@ -82,7 +86,7 @@ func (f *Finder) readList(list *discovery.Lists) {
 		case f.cfg.Prompt && f.alone():
 			pause = listRetry
 		default:
-			pause, retry = retry, min(2*retry, discovery.DefaultListsEvery)
+			pause, retry = retry, min(2*retry, listEvery)
 		}
 		if err != nil {
 			f.log.Warn("a node list in DNS cannot be read", "cause", err, "again_in", pause)

@@ -3,7 +3,10 @@ package finder
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/discovery"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/message"
@@ -37,10 +41,10 @@ func TestDiscv5(t *testing.T) {
 	}
 	second, _, cache2, found := join(f.ENR())
 	third, _, cache3, _ := join(f.ENR())
-	eventually(t, "all know each other", func() bool {
+	eventually.True(t, "all know each other", func() bool {
 		return first.connected(second) && first.connected(third) && second.connected(third)
 	})
-	eventually(t, "records of the others", func() bool { return cache2.Len() == 2 && cache3.Len() == 2 })
+	eventually.True(t, "records of the others", func() bool { return cache2.Len() == 2 && cache3.Len() == 2 })
 	if found.get("discv5") == 0 || found.get("dns") != 0 {
 		t.Errorf("found %v", found.of)
 	}
@@ -60,12 +64,10 @@ func TestBootstrap(t *testing.T) {
 		Node: light, Want: filters(3), Bootstrap: []string{"none", url, recorded.record(t).ENR(), named.Addrs()[0]},
 		Resolver: dns, Found: found.found,
 	})
-	eventually(t, "connections", func() bool {
+	eventually.True(t, "connections", func() bool {
 		return light.connected(listed) && light.connected(recorded) && light.connected(named)
 	})
-	if n := found.get("dns"); n != 3 {
-		t.Errorf("%d found", n)
-	}
+	eventually.True(t, "all counted", func() bool { return found.get("dns") == 3 })
 	if f.ENR() != "" {
 		t.Error("a record without discv5")
 	}
@@ -94,9 +96,9 @@ func TestPeerExchange(t *testing.T) {
 	})
 	want := []string{known.id().String(), other.id().String()}
 	slices.Sort(want)
-	eventually(t, "two that push", func() bool { return slices.Equal(light.active(), want) })
-	if found.get("peer-exchange") != 1 {
-		t.Errorf("found %v", found.of)
+	eventually.True(t, "two that push", func() bool { return slices.Equal(light.active(), want) })
+	if n := found.get("peer-exchange"); n != 1 {
+		t.Errorf("%d found", n)
 	}
 	m := message.New([]byte("here"), content, time.Now(), false)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -104,9 +106,7 @@ func TestPeerExchange(t *testing.T) {
 	if _, err := light.PublishLightpush(ctx, shard32, m); err == nil {
 		t.Error("published without a relay peer")
 	}
-	if lacking := f.Manager().Status().Lacking; len(lacking) != 0 {
-		t.Errorf("lacking %v", lacking)
-	}
+	eventually.True(t, "nothing lacking", func() bool { return len(f.Manager().Status().Lacking) == 0 })
 }
 
 // Static peers are kept connected, those that are named later too, and the
@@ -116,14 +116,14 @@ func TestStatic(t *testing.T) {
 	one, two, m := newMember(t, node.Full), newMember(t, node.Full), newMember(t, node.Full)
 	f := find(t, Config{Node: m, Want: relays(0), Static: []peer.AddrInfo{one.info()}, Bootstrap: []string{"none"}})
 	f.Keep(two.info())
-	eventually(t, "connections", func() bool { return m.connected(one) && m.connected(two) })
+	eventually.True(t, "connections", func() bool { return m.connected(one) && m.connected(two) })
 	if n := f.Manager().Status().BySource[peers.Static]; n != 2 {
 		t.Errorf("%d static peers", n)
 	}
 	if err := m.Host().Network().ClosePeer(one.id()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the connection is back", func() bool { return m.connected(one) })
+	eventually.True(t, "the connection is back", func() bool { return m.connected(one) })
 }
 
 // What was learnt outlives a Finder, and a prompt one makes use of it at once.
@@ -132,13 +132,14 @@ func TestKept(t *testing.T) {
 	dir, other := t.TempDir(), newMember(t, node.Full)
 	m := newMember(t, node.Light)
 	f := find(t, Config{Node: m, Want: filters(1), Bootstrap: other.Addrs(), Prompt: true, Dir: dir})
-	eventually(t, "a connection", func() bool { return m.connected(other) })
-	eventually(t, "it is known for what it serves", func() bool {
+	eventually.True(t, "a connection", func() bool { return m.connected(other) })
+	eventually.True(t, "it is known for what it serves", func() bool {
 		return len(m.choice.best(filter.SubscribeID, "")) == 0 && len(f.Manager().Best(filter.SubscribeID, 32)) == 1
 	})
 	if err := errors.Join(f.Close(), m.Close()); err != nil {
 		t.Fatal(err)
 	}
+	putOff(t, filepath.Join(dir, "peers"), time.Now().Add(time.Hour))
 	again := newMember(t, node.Light)
 	f = find(t, Config{Node: again, Want: filters(1), Prompt: true, Dir: dir, Choice: &again.choice})
 	for _, k := range f.Manager().Peers() {
@@ -146,13 +147,35 @@ func TestKept(t *testing.T) {
 			t.Error("the manager would not wait, so this shows nothing")
 		}
 	}
-	eventually(t, "the connection is back", func() bool { return again.connected(other) })
-	eventually(t, "the node's choice", func() bool {
+	eventually.True(t, "the connection is back", func() bool { return again.connected(other) })
+	eventually.True(t, "the node's choice", func() bool {
 		return slices.Equal(again.choice.best(filter.SubscribeID, shard32), []peer.ID{other.id()})
 	})
 	again.choice.served(other.id(), filter.SubscribeID, nil, time.Millisecond)
 	if got := again.choice.best(filter.SubscribeID, ""); !slices.Equal(got, []peer.ID{other.id()}) {
 		t.Errorf("whatever the shard: %v", got)
+	}
+}
+
+// putOff has the peers of a manager's file back off until a time.
+func putOff(t testing.TB, file string, until time.Time) {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var book map[string]any
+	if err := json.Unmarshal(raw, &book); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range book["peers"].([]any) {
+		p.(map[string]any)["next"] = until.Unix()
+	}
+	if raw, err = json.Marshal(book); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	ethcrypto "github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/p2p/dnsdisc"
@@ -28,23 +27,6 @@ import (
 const content = "/parley/1/finder-test/proto"
 
 var shard32 = topic.Pubsub(16, 32)
-
-// eventually waits for what takes a while on a busy machine.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(3 * time.Minute); ; {
-		if done() {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("not within three minutes: %s", what)
-		}
-	}
-}
 
 // member is a node of cluster 16 and its key.
 type member struct {
@@ -201,6 +183,13 @@ func (z *zone) fail(down bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.down = down
+}
+
+// become makes it say what another zone says.
+func (z *zone) become(other *zone) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.names = other.names
 }
 
 // publish signs a list of records and puts it into a zone.

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/node"
@@ -108,7 +109,7 @@ func (w *world) storm(t *testing.T, tg target, before state, victim peer.AddrInf
 		t.Errorf("the heap grew by %d MiB, at most %d", grown>>20, peakHeap>>20)
 	}
 	var after state
-	eventually(t, "memory and goroutines given back", func() bool {
+	eventually.True(t, "memory and goroutines given back", func() bool {
 		after = measure()
 		return after.goroutines <= before.goroutines+restGoroutines && after.heap <= before.heap+restHeap
 	}, func() {
@@ -187,7 +188,7 @@ func (w *world) lightStorm(t *testing.T, tg target) {
 	case <-time.After(patience):
 		t.Fatal("the light node does not subscribe")
 	}
-	eventually(t, "a subscription at the service node", func() bool {
+	eventually.True(t, "a subscription at the service node", func() bool {
 		for _, p := range l.Status().Filter.Peers {
 			if p.ID == w.node.Host().ID().String() && p.State == string(filter.Active) {
 				return true

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/filter"
@@ -26,6 +27,7 @@ import (
 	"github.com/parley-im/parley/waku/relay"
 	"github.com/parley-im/parley/waku/rpc"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 	"github.com/parley-im/parley/waku/storesync"
 	"github.com/parley-im/parley/waku/topic"
 )
@@ -34,7 +36,7 @@ const (
 	cluster = 16
 	shard   = 32
 	// patience is how long anything may take that must happen.
-	patience = 60 * time.Second
+	patience = eventually.Patience
 	// served is how long one request of the honest client may take.
 	served = 20 * time.Second
 	// pace is the time between rounds of the honest client: the services
@@ -55,14 +57,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	archive, err := store.OpenSQLite(t.TempDir() + "/archive.db")
+	archive, err := sqlite.Open(t.TempDir() + "/archive.db")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = archive.Close() })
 	for i := range 20 {
 		m := message.New(make([]byte, 40_000), contents, time.Now().Add(time.Duration(i)), false)
-		if err := store.Keep(t.Context(), archive, pubsub, m, time.Now()); err != nil {
+		if err := archive.Insert(t.Context(), store.NewEntry(pubsub, m)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -200,7 +202,7 @@ func newHonest(t *testing.T, service host.Host) *honest {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "a mesh", func() bool { return len(r.Mesh(pubsub)) == 1 })
+	eventually.True(t, "a mesh", func() bool { return len(r.Mesh(pubsub)) == 1 })
 	if err := x.filter(t.Context(), wakupb.FilterSubscribeRequest_SUBSCRIBE); err != nil {
 		t.Fatal(err)
 	}
@@ -261,21 +263,4 @@ func (x *honest) use(ctx context.Context) error {
 	x.asked = time.Now()
 	_, err := metadata.Request(ctx, x.h, x.service, metadata.Info{Cluster: cluster, HasCluster: true})
 	return step("metadata", err)
-}
-
-func eventually(t *testing.T, what string, ok func() bool, explain ...func()) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			for _, f := range explain {
-				f()
-			}
-			t.Fatalf("never happened: %s", what)
-		}
-	}
 }

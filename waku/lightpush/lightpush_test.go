@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
@@ -22,7 +23,7 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
+	patience = eventually.Patience
 	shard32  = "/waku/2/rs/16/32"
 )
 

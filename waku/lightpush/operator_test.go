@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/rpc"
@@ -34,20 +35,6 @@ func (o *observer) all() []rpc.Exchange {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.seen
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
 }
 
 // TestObserve: the operator sees each request with a status, in both
@@ -74,7 +61,7 @@ func TestObserve(t *testing.T) {
 				t.Errorf("version %d: %v, want %d", version, err, want)
 			}
 			n := map[Status]int{StatusOK: 1, StatusNoPeers: 2, StatusTooManyRequests: 3}[want]
-			eventually(t, "an observation", func() bool { return len(o.all()) == n })
+			eventually.True(t, "an observation", func() bool { return len(o.all()) == n })
 			x := o.all()[n-1]
 			if Status(x.Status) != want || x.Protocol != id || x.Peer != a.ID() || x.In == 0 || x.Out == 0 || x.Err != nil {
 				t.Errorf("version %d: observed %+v, want %d", version, x, want)
@@ -139,7 +126,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		}
 		all = append(all, stream)
 	}
-	eventually(t, "a stream refused", func() bool { return s.Stats().RefusedStreams == 1 })
+	eventually.True(t, "a stream refused", func() bool { return s.Stats().RefusedStreams == 1 })
 	if st := s.Stats(); st.Streams != MaxStreams {
 		t.Errorf("%+v", st)
 	}
@@ -151,7 +138,7 @@ func TestStreamsAreBounded(t *testing.T) {
 			t.Errorf("answered with %x, %v", rest, err)
 		}
 	}
-	eventually(t, "the places given back", func() bool { return s.Stats().Streams == 0 })
+	eventually.True(t, "the places given back", func() bool { return s.Stats().Streams == 0 })
 	if _, err := Push(t.Context(), a, b.ID(), shard32, text("x")); err != nil {
 		t.Error(err)
 	}

@@ -71,9 +71,6 @@ func HashFromBytes(b []byte) (Hash, error) {
 // IsZero reports whether h is no hash.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
-// Bytes returns a copy of the 32 bytes.
-func (h Hash) Bytes() []byte { return h[:] }
-
 // String returns 0x and 64 lower-case hexadecimal digits.
 func (h Hash) String() string { return "0x" + hex.EncodeToString(h[:]) }
 

@@ -78,13 +78,7 @@ func New(payload []byte, contentTopic string, at time.Time, ephemeral bool) *wak
 // Validate checks what every node may ask of a message: payload and content
 // topic not empty, meta at most MaxMeta, a timestamp (when present) not before
 // 1970, at most MaxSize bytes serialised.
-func Validate(m *wakupb.WakuMessage) error { return validate(m, MaxSize) }
-
-// ValidatePublish is Validate with the stricter MaxPublishSize, for messages
-// of our own and for those taken over from light clients.
-func ValidatePublish(m *wakupb.WakuMessage) error { return validate(m, MaxPublishSize) }
-
-func validate(m *wakupb.WakuMessage, limit int) error {
+func Validate(m *wakupb.WakuMessage) error {
 	switch {
 	case len(m.GetPayload()) == 0:
 		return ErrEmptyPayload
@@ -95,20 +89,8 @@ func validate(m *wakupb.WakuMessage, limit int) error {
 	case m.GetTimestamp() < 0:
 		return fmt.Errorf("%w: %d ns is before 1970", ErrTimestamp, m.GetTimestamp())
 	}
-	if size := proto.Size(m); size > limit {
-		return fmt.Errorf("%w: %d bytes serialised, at most %d", ErrTooLarge, size, limit)
-	}
-	return nil
-}
-
-// ValidateTime checks that the message has a timestamp within MaxSkew of now,
-// without which store nodes refuse to keep it.
-func ValidateTime(m *wakupb.WakuMessage, now time.Time) error {
-	if m.GetTimestamp() == 0 {
-		return fmt.Errorf("%w: absent", ErrTimestamp)
-	}
-	if off := time.Unix(0, m.GetTimestamp()).Sub(now); off > MaxSkew || off < -MaxSkew {
-		return fmt.Errorf("%w: %v from now, at most %v", ErrTimestamp, off, MaxSkew)
+	if size := proto.Size(m); size > MaxSize {
+		return fmt.Errorf("%w: %d bytes serialised, at most %d", ErrTooLarge, size, MaxSize)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/rpc"
 )
 
@@ -42,7 +43,7 @@ func TestRequestsAreLimited(t *testing.T) {
 			t.Errorf("request %d: %v", i, err)
 		}
 	}
-	eventually(t, "five observations", func() bool { return answered.Load() == 3 && refused.Load() == 2 })
+	eventually.True(t, "five observations", func() bool { return answered.Load() == 3 && refused.Load() == 2 })
 	if st := c.Stats(); st.Limited != 2 || st.Known != 1 || st.RefusedStreams != 0 || st.Rejected != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -67,7 +68,7 @@ func TestIdleStreamsAreBounded(t *testing.T) {
 		_, _ = s.Write([]byte{10}) // the protocol is spoken from the first byte on
 		all = append(all, s)
 	}
-	eventually(t, "a stream refused", func() bool {
+	eventually.True(t, "a stream refused", func() bool {
 		st := c.Stats()
 		return st.RefusedStreams == 1 && st.Streams == MaxStreams
 	})
@@ -78,7 +79,7 @@ func TestIdleStreamsAreBounded(t *testing.T) {
 			t.Errorf("answered with %x, %v", rest, err)
 		}
 	}
-	eventually(t, "the places given back", func() bool { return c.Stats().Streams == 0 })
+	eventually.True(t, "the places given back", func() bool { return c.Stats().Streams == 0 })
 	if _, err := Request(t.Context(), b, a.ID(), of(16)); err != nil {
 		t.Error(err)
 	}

@@ -17,12 +17,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/rpc"
 )
 
-const patience = 20 * time.Second
+const patience = eventually.Patience
 
 func newHost(t testing.TB) host.Host {
 	t.Helper()
@@ -70,20 +71,6 @@ func await(t *testing.T, from <-chan Info) Info {
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
-
 func of(cluster uint16, shards ...uint16) Info {
 	return Info{Cluster: cluster, HasCluster: true, Shards: shards}
 }
@@ -110,7 +97,7 @@ func TestSameClusterStays(t *testing.T) {
 	if err := a.Network().ClosePeer(b.ID()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "forgotten", func() bool { _, ok := ca.Info(b.ID()); return !ok })
+	eventually.True(t, "forgotten", func() bool { _, ok := ca.Info(b.ID()); return !ok })
 }
 
 // TestOthersAreDisconnected: another cluster, no cluster, no answer, and no
@@ -327,7 +314,7 @@ func TestIdleStream(t *testing.T) {
 		t.Fatalf("the response does not end: %v", err)
 	}
 	// The request told the client's shards.
-	eventually(t, "shards out of the request", func() bool {
+	eventually.True(t, "shards out of the request", func() bool {
 		in, ok := c.Info(b.ID())
 		return ok && equal(in, of(16, 5))
 	})

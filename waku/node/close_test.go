@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
@@ -116,7 +117,7 @@ func TestCloseAnswersRequests(t *testing.T) {
 	<-a.entered
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
-	eventually(t, "the end of lightpush", func() bool {
+	eventually.True(t, "the end of lightpush", func() bool {
 		s.pushing.mu.Lock()
 		defer s.pushing.mu.Unlock()
 		return s.pushing.closed
@@ -167,7 +168,7 @@ func TestCloseRefusesNewcomers(t *testing.T) {
 	at := info(s.h)
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
-	eventually(t, "the gate closed", func() bool { return !s.gate.open.Load() })
+	eventually.True(t, "the gate closed", func() bool { return !s.gate.open.Load() })
 	l := start(t, Config{Mode: Light})
 	if err := l.Dial(t.Context(), at); err == nil {
 		t.Error("connected to a node that closes")

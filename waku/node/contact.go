@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
-// ErrUnreachable means that a peer could not be dialled or did not answer.
+// ErrUnreachable means that a peer could not be dialled.
 var ErrUnreachable = errors.New("node: peer not reached")
 
 // Dial connects to a peer, now, whatever happened to earlier attempts. The
@@ -35,23 +33,6 @@ func (n *Node) Disconnect(p peer.ID) error {
 		return fmt.Errorf("node: disconnecting: %w", err)
 	}
 	return nil
-}
-
-// Ping measures the time to a peer and back; it dials none. Errors:
-// ErrUnreachable.
-func (n *Node) Ping(ctx context.Context, p peer.ID) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "ping"), pingTimeout)
-	defer cancel()
-	result, ok := <-ping.Ping(ctx, n.h, p)
-	switch {
-	case !ok && ctx.Err() != nil:
-		return 0, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
-	case !ok:
-		return 0, ErrUnreachable
-	case result.Error != nil:
-		return 0, fmt.Errorf("%w: %w", ErrUnreachable, result.Error)
-	}
-	return result.RTT, nil
 }
 
 // clearBackoff has a peer dialled at once although it failed lately.

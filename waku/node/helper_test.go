@@ -12,17 +12,19 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/metadata"
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 	"github.com/parley-im/parley/waku/topic"
 )
 
 // patience is how long anything may take that must happen.
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 var (
 	shard32 = topic.Pubsub(16, 32)
@@ -55,7 +57,7 @@ func start(t testing.TB, cfg Config) *Node {
 
 func archiveFor(t testing.TB) store.Archive {
 	t.Helper()
-	a, err := store.OpenSQLite(t.TempDir() + "/archive.db")
+	a, err := sqlite.Open(t.TempDir() + "/archive.db")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,7 @@ func full(t testing.TB, others ...*Node) *Node {
 
 func awaitMesh(t testing.TB, a, b *Node) {
 	t.Helper()
-	eventually(t, "a mesh of two nodes", func() bool {
+	eventually.True(t, "a mesh of two nodes", func() bool {
 		return contains(a.relay.Mesh(shard32), b.h.ID()) && contains(b.relay.Mesh(shard32), a.h.ID())
 	})
 }
@@ -130,7 +132,7 @@ type (
 // it wants.
 func awaitSubscriber(t testing.TB, s, l *Node) {
 	t.Helper()
-	eventually(t, "a filter subscription", func() bool {
+	eventually.True(t, "a filter subscription", func() bool {
 		for _, p := range l.Status().Filter.Peers {
 			if p.ID == s.h.ID().String() {
 				return p.State == string(filter.Active)
@@ -160,7 +162,7 @@ func text(s string) *wakupb.WakuMessage {
 func publish(t testing.TB, n *Node, m *wakupb.WakuMessage) {
 	t.Helper()
 	var last error
-	eventually(t, "publishing", func() bool {
+	eventually.True(t, "publishing", func() bool {
 		_, err := n.Publish(t.Context(), shard32, m)
 		last = err
 		return err == nil
@@ -202,27 +204,10 @@ func expectGap(t testing.TB, n *Node, notAfter time.Time) {
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool, explain ...func()) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			for _, f := range explain {
-				f()
-			}
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
-
 // awaitPeer waits until a node has a peer that passed the metadata check.
 func awaitPeer(t testing.TB, n *Node, p peer.ID) {
 	t.Helper()
-	eventually(t, "a checked peer", func() bool {
+	eventually.True(t, "a checked peer", func() bool {
 		_, ok := n.metadata.Info(p)
 		return ok && n.h.Network().Connectedness(p) == network.Connected
 	})
@@ -240,7 +225,7 @@ func query(ctx context.Context, n *Node) (*store.Page, error) {
 // order.
 func awaitStored(t testing.TB, n *Node, want ...*wakupb.WakuMessage) {
 	t.Helper()
-	eventually(t, "messages in the store", func() bool {
+	eventually.True(t, "messages in the store", func() bool {
 		page, err := query(t.Context(), n)
 		if err != nil || len(page.Messages) != len(want) {
 			return false

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/rpc"
 )
@@ -195,7 +196,7 @@ func TestGater(t *testing.T) {
 		t.Errorf("it may come by itself: %v", err)
 	}
 	_ = unwelcome.Dial(t.Context(), info(s.h))
-	eventually(t, "the unwelcome one gone", func() bool {
+	eventually.True(t, "the unwelcome one gone", func() bool {
 		return unwelcome.h.Network().Connectedness(s.h.ID()) != network.Connected
 	})
 	for _, what := range []string{"peer dial", "address dial", "accept", "secured", "upgraded"} {

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/metadata"
 )
 
@@ -76,7 +77,7 @@ func TestRelayedConnection(t *testing.T) {
 			r := start(t, Config{Mode: Service, NAT: NAT{RelayService: true}})
 			hidden := start(t, Config{Mode: Full, Shards: []uint16{32, 64}, Listen: []string{}, NAT: nat(r)})
 			visitor := start(t, Config{Mode: Light, NAT: NAT{HolePunch: true}})
-			eventually(t, "a connection through the relay", func() bool {
+			eventually.True(t, "a connection through the relay", func() bool {
 				return visitor.Dial(t.Context(), through(r, hidden)) == nil
 			})
 			ctx := network.WithAllowLimitedConn(t.Context(), "test")
@@ -123,7 +124,7 @@ func TestLimitedPeersAreNotParted(t *testing.T) {
 		}
 	})
 	hidden := through(r, &Node{h: h})
-	eventually(t, "a connection through the relay", func() bool { return visitor.Dial(t.Context(), hidden) == nil })
+	eventually.True(t, "a connection through the relay", func() bool { return visitor.Dial(t.Context(), hidden) == nil })
 	select {
 	case limited := <-asked:
 		if !limited {

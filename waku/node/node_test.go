@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/message"
@@ -80,7 +81,7 @@ func TestLightTalksToAll(t *testing.T) {
 	irrelevant := text("of others")
 	irrelevant.ContentTopic = "/waku/1/0x00000002/rfc26"
 	publish(t, f, irrelevant)
-	eventually(t, "the message of others at the service", func() bool { return knows(s, irrelevant) })
+	eventually.True(t, "the message of others at the service", func() bool { return knows(s, irrelevant) })
 	all := []*Node{f, l1, l2}
 	for _, from := range all {
 		m := text("to all")
@@ -317,7 +318,7 @@ func TestSubscribeReplaces(t *testing.T) {
 	other.ContentTopic = "/waku/1/0x00000002/rfc26"
 	m := text("wanted")
 	publish(t, s, other)
-	eventually(t, "the other message, dropped", func() bool { return knows(f, other) })
+	eventually.True(t, "the other message, dropped", func() bool { return knows(f, other) })
 	publish(t, s, m)
 	expect(t, f, m)
 	if err := f.Subscribe(t.Context(), map[string][]string{shard32: {other.ContentTopic}}); err != nil {
@@ -327,7 +328,7 @@ func TestSubscribeReplaces(t *testing.T) {
 	other2.Payload = []byte("now wanted")
 	m = text("no longer wanted")
 	publish(t, s, m)
-	eventually(t, "the former message, dropped", func() bool { return knows(f, m) })
+	eventually.True(t, "the former message, dropped", func() bool { return knows(f, m) })
 	publish(t, s, other2)
 	expect(t, f, other2)
 	if err := f.Subscribe(t.Context(), map[string][]string{shard32: nil}); err != nil {

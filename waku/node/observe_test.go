@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/message"
@@ -63,7 +64,7 @@ func TestObserver(t *testing.T) {
 	publish(t, f, back)
 	expect(t, l, back)
 	awaitStored(t, l, append(sent, back)...)
-	eventually(t, "all told", func() bool {
+	eventually.True(t, "all told", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return exchanges[lightpush.ProtocolV3] == 2 && exchanges[store.ProtocolID] > 0 && exchanges[filter.SubscribeID] > 0 &&
@@ -114,7 +115,7 @@ func TestRateLimits(t *testing.T) {
 	if err := l.Subscribe(t.Context(), map[string][]string{shard32: {content, "/waku/1/0x00000009/rfc26"}}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the refusal", func() bool { return s.Stats().Filter.Limited > 0 })
+	eventually.True(t, "the refusal", func() bool { return s.Stats().Filter.Limited > 0 })
 }
 
 // TestRelayRules: the rules of the relay are the node's, for what is published

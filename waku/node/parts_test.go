@@ -12,6 +12,7 @@ import (
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
+	"github.com/parley-im/parley/internal/eventually"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/metadata"
@@ -249,7 +250,7 @@ func TestSilentPeerIsDisconnected(t *testing.T) {
 		t.Fatal("disconnected too early")
 	}
 	pingBoth()
-	eventually(t, "disconnected", func() bool { return a.Network().Connectedness(silent.ID()) != network.Connected })
+	eventually.True(t, "disconnected", func() bool { return a.Network().Connectedness(silent.ID()) != network.Connected })
 	if a.Network().Connectedness(good.ID()) != network.Connected {
 		t.Error("an answering peer was disconnected")
 	}

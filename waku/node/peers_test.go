@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/mplex"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/metadata"
@@ -134,7 +135,7 @@ func TestStaticPeerComesBack(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the loss", func() bool { return f.Status().Relay[shard32].Peers == 0 })
+	eventually.True(t, "the loss", func() bool { return f.Status().Relay[shard32].Peers == 0 })
 	lost := time.Now()
 	s = start(t, Config{Mode: Service, Key: key, Listen: []string{listen}})
 	expectGap(t, f, lost)

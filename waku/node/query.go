@@ -61,23 +61,6 @@ func (n *Node) Query(ctx context.Context, q *store.Query) (*store.Page, error) {
 	return nil, fmt.Errorf("node: %w", errors.Join(errs...))
 }
 
-// StoreQuery asks one store peer, or, for a zero AddrInfo, whom the node
-// chooses: itself when it has an archive, else as Query does. A peer without
-// addresses must be connected or known.
-func (n *Node) StoreQuery(ctx context.Context, p peer.AddrInfo, q *store.Query) (*store.Page, error) {
-	if err := q.Validate(); err != nil {
-		return nil, err
-	}
-	switch {
-	case n.cfg.Archive != nil && (p.ID == "" || p.ID == n.h.ID()):
-		return n.cfg.Archive.Query(ctx, q)
-	case p.ID == "":
-		return n.Query(ctx, q)
-	}
-	n.h.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
-	return n.ask(ctx, p.ID, q)
-}
-
 // ask dials a store peer if need be and puts the query to it.
 func (n *Node) ask(ctx context.Context, p peer.ID, q *store.Query) (*store.Page, error) {
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)

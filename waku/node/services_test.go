@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/message"
@@ -108,8 +109,8 @@ func TestStoreAlone(t *testing.T) {
 	asks := start(t, Config{Mode: Light, Peers: infos(s)})
 	awaitPeer(t, asks, s.h.ID())
 	both := []message.Hash{message.HashOf(shard32, m), message.HashOf(shard32, own)}
-	eventually(t, "the messages in the archive", func() bool {
-		page, err := asks.StoreQuery(t.Context(), info(s.h), &store.Query{Hashes: both})
+	eventually.True(t, "the messages in the archive", func() bool {
+		page, err := store.NewClient(asks.h).Query(t.Context(), s.h.ID(), &store.Query{Hashes: both})
 		return err == nil && len(page.Messages) == 2
 	})
 	if err := s.JoinShard(shard32); !errors.Is(err, ErrSubscription) {

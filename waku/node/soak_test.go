@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/lightpush"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
@@ -76,7 +77,7 @@ func TestSoak(t *testing.T) {
 		for len(under) > 0 {
 			await()
 		}
-		eventually(t, "all in the archive", func() bool { return s.Status().Archive.Written >= uint64(to) })
+		eventually.True(t, "all in the archive", func() bool { return s.Status().Archive.Written >= uint64(to) })
 	}
 	send(0, warm)
 	heap, goroutines := held()
@@ -89,7 +90,7 @@ func TestSoak(t *testing.T) {
 	limit := heap + heap/2 + uint64((total-warm)*remembered)
 	var heapEnd uint64
 	var goroutinesEnd int
-	eventually(t, "memory and goroutines as they were", func() bool {
+	eventually.True(t, "memory and goroutines as they were", func() bool {
 		heapEnd, goroutinesEnd = held()
 		return heapEnd <= limit && goroutinesEnd <= goroutines+goroutines/20
 	}, func() {

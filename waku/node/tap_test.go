@@ -167,19 +167,13 @@ func TestJoinAndLeave(t *testing.T) {
 	}
 }
 
-// TestContact: dial, ping and disconnect at will.
+// TestContact: dial and disconnect at will.
 func TestContact(t *testing.T) {
 	t.Parallel()
 	s := start(t, Config{Mode: Service})
 	n := start(t, Config{Mode: Full})
-	if _, err := n.Ping(t.Context(), s.h.ID()); !errors.Is(err, ErrUnreachable) {
-		t.Errorf("ping without a connection: %v", err)
-	}
 	if err := n.Dial(t.Context(), info(s.h)); err != nil {
 		t.Fatal(err)
-	}
-	if rtt, err := n.Ping(t.Context(), s.h.ID()); err != nil || rtt <= 0 {
-		t.Errorf("%s, %v", rtt, err)
 	}
 	if err := n.Disconnect(s.h.ID()); err != nil {
 		t.Fatal(err)
@@ -206,41 +200,6 @@ func TestContact(t *testing.T) {
 	}
 	n.Keep(info(s.h))
 	awaitPeer(t, n, s.h.ID())
-}
-
-// TestStoreQuery asks whom it is told to.
-func TestStoreQuery(t *testing.T) {
-	t.Parallel()
-	s1, s2 := start(t, Config{Mode: Service}), start(t, Config{Mode: Service})
-	m1, m2 := text("first"), text("second")
-	publish(t, light(t, s1), m1)
-	publish(t, light(t, s2), m2)
-	l := start(t, Config{Mode: Light})
-	both := []message.Hash{message.HashOf(shard32, m1), message.HashOf(shard32, m2)}
-	q := &store.Query{Hashes: both}
-	for name, c := range map[string]struct {
-		n    *Node
-		ask  peer.AddrInfo
-		want message.Hash
-	}{
-		"the first":          {l, info(s1.h), both[0]},
-		"the second":         {l, info(s2.h), both[1]},
-		"own archive":        {s1, peer.AddrInfo{}, both[0]},
-		"own archive by id":  {s2, peer.AddrInfo{ID: s2.h.ID()}, both[1]},
-		"another's":          {s1, info(s2.h), both[1]},
-		"connected, no addr": {l, peer.AddrInfo{ID: s1.h.ID(), Addrs: s1.h.Addrs()}, both[0]},
-	} {
-		page, err := c.n.StoreQuery(t.Context(), c.ask, q)
-		if err != nil || len(page.Messages) != 1 || page.Messages[0].Hash != c.want {
-			t.Errorf("%s: %+v, %v", name, page, err)
-		}
-	}
-	if _, err := start(t, Config{Mode: Light}).StoreQuery(t.Context(), peer.AddrInfo{}, q); !errors.Is(err, ErrNoStore) {
-		t.Errorf("nobody to ask: %v", err)
-	}
-	if _, err := l.StoreQuery(t.Context(), peer.AddrInfo{}, &store.Query{ContentTopics: []string{content}}); !errors.Is(err, store.ErrQuery) {
-		t.Errorf("a wrong query: %v", err)
-	}
 }
 
 // TestChoice: the peers chosen are asked first, and what became of it is told.

@@ -97,14 +97,6 @@ func (c *Cache) Len() int {
 	return len(c.all)
 }
 
-// Sample returns at most n records at random, each node once and not p. What
-// is returned is not to be changed.
-func (c *Cache) Sample(n int, p peer.ID) []*discovery.Record {
-	var out []*discovery.Record
-	c.draw(n, p, func(e *cached) { out = append(out, e.r) })
-	return out
-}
-
 // draw picks at most n records at random but that of p.
 func (c *Cache) draw(n int, p peer.ID, take func(*cached)) {
 	c.mu.Lock()

@@ -4,16 +4,16 @@ import (
 	"encoding/binary"
 	"fmt"
 	"testing"
-	"time"
 
 	ethcrypto "github.com/ethereum/go-ethereum/crypto"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/discovery"
 )
 
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 func key(t testing.TB, seed int) crypto.PrivKey {
 	t.Helper()

@@ -205,8 +205,8 @@ func TestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if served != 3 || refused != 47 || s.Limited() != 47 {
-		t.Errorf("%d served, %d refused, %d limited", served, refused, s.Limited())
+	if served != 3 || refused != 47 || s.limit.Refused() != 47 {
+		t.Errorf("%d served, %d refused, %d limited", served, refused, s.limit.Refused())
 	}
 	if got, err := Request(bounded(t), other, b.ID(), 5); err != nil || len(got) != 5 {
 		t.Errorf("the other one: %d records, %v", len(got), err)
@@ -237,14 +237,14 @@ func TestSlowStreams(t *testing.T) {
 		_, _ = stream.Write([]byte{10}) // the rest never comes
 	}
 	deadline := time.After(patience)
-	for s.Load().Refused < maxStreams {
+	for s.server.Load().Refused < maxStreams {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-deadline:
-			t.Fatalf("%+v", s.Load())
+			t.Fatalf("%+v", s.server.Load())
 		}
 	}
-	if got := s.Load().Streams; got > maxStreams {
+	if got := s.server.Load().Streams; got > maxStreams {
 		t.Errorf("%d streams", got)
 	}
 	if got, err := Request(bounded(t), other, b.ID(), 5); err != nil || len(got) != 5 {

@@ -64,12 +64,6 @@ func (s *Service) Close() error {
 	return nil
 }
 
-// Load tells how much the service has to do.
-func (s *Service) Load() rpc.Load { return s.server.Load() }
-
-// Limited returns the number of requests refused for their rate.
-func (s *Service) Limited() uint64 { return s.limit.Refused() }
-
 // serve answers one request. Refusals are answers with a code: a client that
 // knows none of it reads an empty list.
 func (s *Service) serve(_ context.Context, p peer.ID, read func(proto.Message) error) (proto.Message, error) {

@@ -25,6 +25,10 @@ type Book struct {
 	// alone says that nobody was connected at the last Plan.
 	alone     bool
 	lastAlone time.Time // the last dials in spite of back-off
+	// starts are those of the latest runs, at most FreeStarts+1 of them; nobody
+	// is dialled before held.
+	starts []time.Time
+	held   time.Time
 }
 
 // NewBook returns an empty book of the node self, which is never in it.
@@ -253,7 +257,19 @@ func (b *Book) Spoken(id peer.ID, c Capability, shards []uint16, now time.Time) 
 	}
 }
 
-// Stop notes the end of a run: who is connected is parted from.
+// Start notes the start of a run. There is no wait for the first dials, unless
+// there were more than FreeStarts within RestartWindow: then it is RestartWait.
+func (b *Book) Start(now time.Time) {
+	b.starts = append(b.starts, now)
+	b.starts = b.starts[max(0, len(b.starts)-FreeStarts-1):]
+	if len(b.starts) > FreeStarts && now.Sub(b.starts[0]) < RestartWindow {
+		b.held = now.Add(RestartWait)
+	}
+}
+
+// Stop notes the end of a run: who is connected is parted from, and may be
+// dialled again by the next one. The relays among them do not back off from
+// this node, which does not unsubscribe at its end.
 func (b *Book) Stop(now time.Time) {
 	for _, e := range b.list {
 		if e.connected.IsZero() {
@@ -264,7 +280,6 @@ func (b *Book) Stop(now time.Time) {
 		}
 		e.lastSeen, e.left = now, now
 		e.connected, e.ours, e.credited = time.Time{}, false, false
-		e.wait(now.Add(RestartWait))
 	}
 }
 

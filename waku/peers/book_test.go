@@ -274,7 +274,7 @@ func TestShortConnections(t *testing.T) {
 }
 
 // TestStop: at the end of a run its connections are ones that held, and their
-// peers are due again soon.
+// peers are due again at once.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	b := NewBook(peerID(-1))
@@ -285,11 +285,64 @@ func TestStop(t *testing.T) {
 	end := epoch.Add(SteadyAfter)
 	b.Stop(end)
 	k, _ := b.Peer(peerID(1))
-	if k.Connectivity != CanConnect || k.Successes != 1 || !k.Disconnected.Equal(end) || !k.LastSeen.Equal(end) || !k.Next.Equal(end.Add(RestartWait)) {
+	if k.Connectivity != CanConnect || k.Successes != 1 || !k.Disconnected.Equal(end) || !k.LastSeen.Equal(end) || k.Next.After(end) {
 		t.Errorf("known as %+v", k)
 	}
 	if k, _ := b.Peer(peerID(2)); k.Connectivity != NotConnected || !k.Next.IsZero() {
 		t.Errorf("known as %+v", k)
+	}
+}
+
+// TestStart: a run dials at once, but for one too many within a short time, as
+// of a node that crashes: that dials nobody at first, whoever it hears of and
+// though it is alone.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		every time.Duration // between the starts
+		waits []bool
+	}{
+		{"in a loop", time.Second, []bool{false, false, true, true, true}},
+		{"at the limit", RestartWindow / 2, []bool{false, false, false, false}},
+		{"just within it", RestartWindow/2 - time.Second, []bool{false, false, true, true}},
+		{"now and then", time.Hour, []bool{false, false, false, false}},
+	} {
+		b, r, want := NewBook(peerID(-1)), newRand(1), relayWant(1, 32)
+		b.Found(info(t, 1), relayFacts(32), epoch)
+		b.Found(info(t, 2), relayFacts(32), epoch)
+		// One was given up long ago: who is alone tries it all the same.
+		for range 8 {
+			b.Failed(peerID(2), Failure{Refused: true}, epoch, r)
+		}
+		now := epoch.Add(AloneBackoff + time.Second)
+		for i, wait := range c.waits {
+			now = now.Add(c.every)
+			data, err := b.Encode() // as a crash leaves it
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err = DecodeBook(data, peerID(-1), now); err != nil {
+				t.Fatal(err)
+			}
+			b.Start(now)
+			if data, err = b.Encode(); err != nil {
+				t.Fatal(err)
+			}
+			// News of another peer do not make a difference.
+			b.Found(info(t, 3), relayFacts(32), now)
+			if a := b.Plan(now.Add(RestartWait-1), State{Dials: 8}, want, r); (len(a.Dial) == 0) != wait {
+				t.Errorf("%s: start %d dials %d", c.name, i, len(a.Dial))
+			}
+			if wait {
+				if a := b.Plan(now.Add(RestartWait), State{Dials: 8}, want, r); len(a.Dial) == 0 {
+					t.Errorf("%s: start %d does not dial after its wait", c.name, i)
+				}
+			}
+			if b, err = DecodeBook(data, peerID(-1), now); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/simnet"
 )
 
@@ -162,17 +163,6 @@ func newHost(t testing.TB, g connmgr.ConnectionGater) host.Host {
 	return h
 }
 
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !is(); {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-}
-
 // TestGateOnSockets: the count goes with real connections.
 func TestGateOnSockets(t *testing.T) {
 	t.Parallel()
@@ -189,7 +179,7 @@ func TestGateOnSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "two connections", func() bool {
+	eventually.True(t, "two connections", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return len(g.conns) == 2 && len(g.shaking) == 0
@@ -198,7 +188,7 @@ func TestGateOnSockets(t *testing.T) {
 		t.Fatal("a third connection")
 	}
 	_ = clients[0].Network().ClosePeer(h.ID())
-	eventually(t, "one connection", func() bool { return g.Status().Inbound == 1 })
+	eventually.True(t, "one connection", func() bool { return g.Status().Inbound == 1 })
 	third := newHost(t, nil)
 	if err := third.Connect(t.Context(), to); err != nil {
 		t.Errorf("in place of the one that left: %v", err)

@@ -108,8 +108,8 @@ type Manager struct {
 	closed   bool
 }
 
-// New reads the book and starts managing. A file that cannot be used is a
-// warning in the log; the book is empty then.
+// New reads the book, notes the start in its file and starts managing. A file
+// that cannot be used is a warning in the log; the book is empty then.
 func New(cfg Config) (*Manager, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -126,6 +126,11 @@ func New(cfg Config) (*Manager, error) {
 		} else {
 			m.book = book
 		}
+	}
+	// Written down at once: a run that crashes counts too.
+	m.book.Start(time.Now())
+	if err := m.save(); err != nil {
+		m.log.Warn("peer book not written", "path", m.cfg.Path, "cause", err)
 	}
 	m.book.PublicOnly = cfg.PublicOnly
 	m.sub, err = m.h.EventBus().Subscribe(

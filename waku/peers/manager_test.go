@@ -24,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/simnet"
 	"github.com/parley-im/parley/waku/filter"
 	"github.com/parley-im/parley/waku/lightpush"
@@ -236,6 +237,48 @@ func TestManager(t *testing.T) {
 	}
 }
 
+// TestManagerRestarts: a run dials who was connected at the end of the one
+// before within two seconds, and one too many within a short time waits. That
+// the runs end in order or crash is no difference.
+func TestManagerRestarts(t *testing.T) {
+	for name, crash := range map[string]bool{"in order": false, "by a crash": true} {
+		path := filepath.Join(t.TempDir(), "peers.json")
+		simnet.Test(t, func(t *testing.T) {
+			tw := newTown(t)
+			h := tw.add([]uint16{32}, relay.ProtocolID)
+			m := tw.manager(path, relayWant(1, 32), nil)
+			tw.tell(m)
+			wait(saveEvery + time.Minute) // crashes lose what is not written
+			for i, most := range []time.Duration{2 * time.Second, 2 * time.Second, RestartWait + DefaultInterval, RestartWait + DefaultInterval} {
+				left, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if crash {
+					if err := os.WriteFile(path, left, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				_ = tw.hosts[0].Network().ClosePeer(h.ID())
+				before := len(tw.attempts(h.ID()))
+				start := time.Now()
+				m = tw.manager(path, relayWant(1, 32), nil)
+				wait(most)
+				times := tw.attempts(h.ID())
+				if len(times) != before+1 || len(tw.hosts[0].Network().Peers()) != 1 {
+					t.Fatalf("%s, restart %d: %d dials within %s", name, i, len(times)-before, most)
+				}
+				if took := times[before].Sub(start); i > 1 && took < RestartWait {
+					t.Errorf("%s, restart %d: dialled after %s", name, i, took)
+				}
+			}
+		})
+	}
+}
+
 // checkBackoff: the waits between failed attempts double up to an hour.
 func checkBackoff(t *testing.T, times []time.Time) {
 	t.Helper()
@@ -360,14 +403,14 @@ func TestManagerOnSockets(t *testing.T) {
 	other.SetStreamHandler(relay.ProtocolID, func(s network.Stream) { _ = s.Reset() })
 	toGone := peer.AddrInfo{ID: gone.ID(), Addrs: gone.Addrs()}
 	_ = gone.Close()
-	m, err := New(Config{Host: h, Want: func() Want { return relayWant(2, 32) }, DialTimeout: 5 * time.Second})
+	m, err := New(Config{Host: h, Want: func() Want { return relayWant(2, 32) }, DialTimeout: eventually.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	m.Found(toGone, relayFacts(32))
 	m.Found(peer.AddrInfo{ID: other.ID(), Addrs: append(other.Addrs(), toGone.Addrs...)}, relayFacts(32))
-	eventually(t, "one connected, one backed off", func() bool {
+	eventually.True(t, "one connected, one backed off", func() bool {
 		s := m.Status()
 		return s.Outbound == 1 && s.BackedOff == 1 && s.Dialling == 0 && len(m.Kept()) == 1
 	})
@@ -378,7 +421,7 @@ func TestManagerOnSockets(t *testing.T) {
 		t.Errorf("best %v", best)
 	}
 	_ = other.Close()
-	eventually(t, "disconnected", func() bool { return m.Status().Outbound == 0 && len(m.Kept()) == 0 })
+	eventually.True(t, "disconnected", func() bool { return m.Status().Outbound == 0 && len(m.Kept()) == 0 })
 }
 
 // TestFoundFromEverywhere at once: the book stays bounded.

@@ -44,9 +44,13 @@ const (
 	// ReconnectWait is how long a peer that went is left alone, which is
 	// GossipSub's prune back-off as 27/WAKU2-PEERS asks.
 	ReconnectWait = time.Minute
-	// RestartWait is the same for peers that this node itself parted from
-	// when it stopped, which is GossipSub's back-off of who unsubscribes.
-	RestartWait = 10 * time.Second
+	// RestartWait is how long a node that starts again and again dials nobody,
+	// from the start of a run on: the network is not to be knocked at by each
+	// attempt of a node that crashes. The first FreeStarts runs within
+	// RestartWindow do not wait.
+	RestartWait   = 10 * time.Second
+	RestartWindow = time.Minute
+	FreeStarts    = 2
 	// SurplusWait and UselessWait are the same for peers parted from because
 	// there were better ones, and because they turned out to be of no use.
 	SurplusWait = 10 * time.Minute

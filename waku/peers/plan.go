@@ -193,7 +193,7 @@ func (p *plan) dial() {
 
 // candidates lists who may be dialled, in the order of trying.
 func (p *plan) candidates() []candidate {
-	if most(p.needs) == nil {
+	if most(p.needs) == nil || p.now.Before(p.b.held) {
 		return nil
 	}
 	var list, waiting []candidate

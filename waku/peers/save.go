@@ -31,8 +31,10 @@ var ErrBook = errors.New("not a peer book")
 // savedBook is the file's form, in JSON. Times are in Unix seconds, 0 for
 // never.
 type savedBook struct {
-	Version int         `json:"version"`
-	Peers   []savedPeer `json:"peers"`
+	Version int `json:"version"`
+	// Starts are those of the latest runs.
+	Starts []int64     `json:"starts,omitempty"`
+	Peers  []savedPeer `json:"peers"`
 }
 
 type savedPeer struct {
@@ -72,6 +74,9 @@ type savedQuality struct {
 // Encode returns the book in the form that DecodeBook reads.
 func (b *Book) Encode() ([]byte, error) {
 	out := savedBook{Version: fileVersion, Peers: make([]savedPeer, 0, len(b.list))}
+	for _, t := range b.starts {
+		out.Starts = append(out.Starts, seconds(t))
+	}
 	for _, e := range b.list {
 		out.Peers = append(out.Peers, e.save())
 	}
@@ -122,6 +127,9 @@ func DecodeBook(data []byte, self peer.ID, now time.Time) (*Book, error) {
 		return nil, fmt.Errorf("%w: version %d, want %d", ErrBook, in.Version, fileVersion)
 	}
 	b := NewBook(self)
+	for _, s := range in.Starts[max(0, len(in.Starts)-FreeStarts-1):] {
+		b.starts = append(b.starts, moment(s, now))
+	}
 	for _, p := range in.Peers {
 		e := p.load(now)
 		if e == nil || e.id == self || b.entries[e.id] != nil || e.forgettable(now) {

@@ -17,6 +17,9 @@ import (
 // busy returns a book in which something happened.
 func busy(t testing.TB) *Book {
 	b, r := NewBook(peerID(-1)), newRand(1)
+	for i := range FreeStarts + 3 {
+		b.Start(epoch.Add(time.Duration(i) * time.Hour / 10))
+	}
 	for i := range 20 {
 		f := relayFacts(32, uint16(i))
 		f.Source = Source(i % int(Static))
@@ -46,6 +49,9 @@ func TestRoundTrip(t *testing.T) {
 	again, err := DecodeBook(data, peerID(-1), now)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !slices.EqualFunc(b.starts, again.starts, time.Time.Equal) || len(again.starts) != FreeStarts+1 {
+		t.Errorf("starts %v became %v", b.starts, again.starts)
 	}
 	want, got := b.Peers(), again.Peers()
 	if len(got) != len(want) {
@@ -123,7 +129,7 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	huge := `{"version":1,"peers":[{"id":"` + id + `","addrs":[{"addr":"/ip4/1.2.3.4/tcp/1","good":9223372036854775807}],"source":"static",
+	huge := `{"version":1,"starts":[1,2,3,-9223372036854775808,0,9223372036854775807],"peers":[{"id":"` + id + `","addrs":[{"addr":"/ip4/1.2.3.4/tcp/1","good":9223372036854775807}],"source":"static",
 		"capabilities":255,"ip":"::ffff:1.2.3.4","shards":[9,9,1024,3],"first_found":9223372036854775807,"last_found":-5,
 		"last_success":9223372036854775807,"last_seen":9223372036854775807,"next":9223372036854775807,"attempted":9223372036854775807,
 		"successes":9223372036854775807,"failures":-3,"failures_alone":99,
@@ -133,6 +139,9 @@ func TestHostileFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkLoaded(t, b, epoch)
+	if len(b.starts) > FreeStarts+1 || slices.ContainsFunc(b.starts, epoch.Before) {
+		t.Errorf("starts %v", b.starts)
+	}
 	k, _ := b.Peer(peerID(1))
 	if k.Failures != 0 || k.Source != Saved || !slices.Equal(k.Shards, []uint16{3, 9}) || !k.IP.Is4() {
 		t.Errorf("known as %+v", k)

@@ -9,6 +9,8 @@ import (
 	pubsubpb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/internal/eventually"
 )
 
 func announce(subscribe bool, topics ...string) (out []*pubsubpb.RPC_SubOpts) {
@@ -80,7 +82,7 @@ func TestAnnouncementFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.awaitPeers(t, "500", 0)
-	eventually(t, "forgotten", func() bool {
+	eventually.True(t, "forgotten", func() bool {
 		a.neighbours.mu.Lock()
 		defer a.neighbours.mu.Unlock()
 		return len(a.neighbours.peers) == 0

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/message"
 )
 
@@ -25,7 +26,7 @@ func BenchmarkRelay(b *testing.B) {
 	connect(b, x.h, y.h)
 	x.awaitPeers(b, shard32, 1)
 	y.awaitPeers(b, shard32, 1)
-	eventually(b, "a mesh", func() bool { return len(x.Mesh(shard32)) == 1 && len(y.Mesh(shard32)) == 1 })
+	eventually.True(b, "a mesh", func() bool { return len(x.Mesh(shard32)) == 1 && len(y.Mesh(shard32)) == 1 })
 	payload := make([]byte, 1024)
 	i, flying := 0, 0
 	b.ReportAllocs()

@@ -141,8 +141,8 @@ func New(h host.Host, cfg Config) (*Relay, error) {
 	r.mesh.gone = r.neighbours.forget
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	ps, err := pubsub.NewGossipSub(r.ctx, skippingHost{h, cfg.MaxFrame, cfg.Logger},
-		pubsub.WithLogger(cfg.Logger),
-		pubsub.WithRPCLogger(cfg.Logger),
+		pubsub.WithLogger(slog.New(quiet{cfg.Logger.Handler()})),
+		pubsub.WithRPCLogger(slog.New(quiet{cfg.Logger.Handler()})),
 		pubsub.WithGossipSubProtocols([]protocol.ID{ProtocolID}, features),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithNoAuthor(),

@@ -14,12 +14,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/topic"
 )
 
-const patience = 20 * time.Second
+const patience = eventually.Patience
 
 var shard32 = topic.Pubsub(16, 32)
 
@@ -80,24 +81,7 @@ func newRelayWith(t testing.TB, maxFrame int, topics ...string) *testRelay {
 // awaitPeers waits until a relay has n peers on a topic.
 func (r *testRelay) awaitPeers(t testing.TB, name string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d peers on %s", n, name), func() bool { return len(r.Peers(name)) == n })
-}
-
-func eventually(t testing.TB, what string, ok func() bool, explain ...func()) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			for _, f := range explain {
-				f()
-			}
-			t.Fatalf("never happened: %s", what)
-		}
-	}
+	eventually.True(t, fmt.Sprintf("%d peers on %s", n, name), func() bool { return len(r.Peers(name)) == n })
 }
 
 func receive(t testing.TB, from <-chan Delivery) Delivery {
@@ -179,7 +163,7 @@ func TestRelayThrough(t *testing.T) {
 	connect(t, a.h, b.h)
 	connect(t, b.h, c.h)
 	a.awaitPeers(t, shard32, 1)
-	eventually(t, "both in the mesh of the middle", func() bool { return len(b.Mesh(shard32)) == 2 })
+	eventually.True(t, "both in the mesh of the middle", func() bool { return len(b.Mesh(shard32)) == 2 })
 	m := text("over b")
 	if _, err := a.Publish(t.Context(), shard32, m); err != nil {
 		t.Fatal(err)
@@ -196,7 +180,7 @@ func TestMeshAndPeersFollow(t *testing.T) {
 	if n := <-a.peers; n != 1 {
 		t.Fatalf("told of %d peers", n)
 	}
-	eventually(t, "a mesh", func() bool {
+	eventually.True(t, "a mesh", func() bool {
 		m := a.Mesh(shard32)
 		return len(m) == 1 && m[0] == b.h.ID()
 	})
@@ -206,7 +190,7 @@ func TestMeshAndPeersFollow(t *testing.T) {
 	if n := <-a.peers; n != 0 {
 		t.Fatalf("told of %d peers", n)
 	}
-	eventually(t, "an empty mesh", func() bool { return len(a.Mesh(shard32)) == 0 })
+	eventually.True(t, "an empty mesh", func() bool { return len(a.Mesh(shard32)) == 0 })
 }
 
 func TestUnsubscribe(t *testing.T) {
@@ -369,7 +353,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	other := newRelay(t, shard32)
 	connect(t, h, other.h)
-	eventually(t, "a peer", func() bool { return len(r.Peers(shard32)) == 1 })
+	eventually.True(t, "a peer", func() bool { return len(r.Peers(shard32)) == 1 })
 	if _, err := r.Publish(t.Context(), shard32, text("first")); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/internal/eventually"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 )
@@ -245,7 +246,7 @@ func TestProtectedShard(t *testing.T) {
 			delete(want, string(d.Message.Payload))
 		}
 	}
-	eventually(t, "both rejections", func() bool {
+	eventually.True(t, "both rejections", func() bool {
 		return fmt.Sprint(guarded.Stats().Topics[shard32].Rejected) == "map[signature:1 timestamp:1]"
 	})
 	if _, err := guarded.Publish(t.Context(), shard32, text("mine")); !errors.Is(err, ErrInvalid) || !errors.Is(err, ErrSignature) {

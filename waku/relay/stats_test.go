@@ -12,6 +12,8 @@ import (
 	pubsubpb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/internal/eventually"
 )
 
 // encoded is a message of about size bytes as data of GossipSub.
@@ -29,7 +31,7 @@ func encoded(t *testing.T, size int) []byte {
 // meshed waits until two hostile peers are in a relay's mesh.
 func meshed(t *testing.T, r *testRelay, peers ...*hostile) {
 	t.Helper()
-	eventually(t, "a mesh", func() bool {
+	eventually.True(t, "a mesh", func() bool {
 		mesh := r.Mesh(shard32)
 		return !slices.ContainsFunc(peers, func(x *hostile) bool { return !slices.Contains(mesh, x.h.ID()) })
 	})
@@ -75,7 +77,7 @@ func TestIDontWant(t *testing.T) {
 	}
 	// It is counted when it is on its way, which may be before or after it
 	// arrives.
-	eventually(t, "the wish counted", func() bool { return a.Stats().Out.IDontWant == 1 })
+	eventually.True(t, "the wish counted", func() bool { return a.Stats().Out.IDontWant == 1 })
 
 	// The other way round.
 	unwanted, wanted := encoded(t, 4096), encoded(t, 100)
@@ -83,7 +85,7 @@ func TestIDontWant(t *testing.T) {
 	other.send(t, &pubsubpb.RPC{Control: &pubsubpb.ControlMessage{
 		Idontwant: []*pubsubpb.ControlIDontWant{{MessageIDs: []string{string(id[:])}}},
 	}})
-	eventually(t, "the wish heard", func() bool { return a.Stats().In.IDontWant == 1 })
+	eventually.True(t, "the wish heard", func() bool { return a.Stats().In.IDontWant == 1 })
 	from.publish(t, &pubsubpb.Message{Topic: &shard32, Data: unwanted})
 	from.publish(t, &pubsubpb.Message{Topic: &shard32, Data: wanted})
 	other.next(t, func(rpc *pubsubpb.RPC) bool {
@@ -121,7 +123,7 @@ func TestStats(t *testing.T) {
 	}
 	receive(t, a.got)
 	// Who sends what is invalid is soon in no mesh any more.
-	eventually(t, "the offender pruned", func() bool { return slices.Equal(a.Mesh(shard32), []peer.ID{y.h.ID()}) })
+	eventually.True(t, "the offender pruned", func() bool { return slices.Equal(a.Mesh(shard32), []peer.ID{y.h.ID()}) })
 	size := func(data []byte) uint64 { return uint64(len(data) + len(shard32)) }
 	mine, err := proto.Marshal(own)
 	if err != nil {
@@ -135,7 +137,7 @@ func TestStats(t *testing.T) {
 		BytesOut: size(good) + 2*size(mine),
 		Rejected: map[Reason]uint64{Invalid: 1, Policy: 1},
 	}
-	eventually(t, "all counted", func() bool {
+	eventually.True(t, "all counted", func() bool {
 		st := a.Stats()
 		return fmt.Sprint(st.Topics[shard32]) == fmt.Sprint(want) && st.Elsewhere.MessagesIn == 10
 	}, func() { t.Logf("counted %+v", a.Stats()) })
@@ -151,7 +153,7 @@ func TestStats(t *testing.T) {
 		Iwant: []*pubsubpb.ControlIWant{{MessageIDs: []string{"a", "b", "c"}}},
 		Prune: []*pubsubpb.ControlPrune{{TopicID: &shard32}},
 	}})
-	eventually(t, "control counted", func() bool {
+	eventually.True(t, "control counted", func() bool {
 		in := a.Stats().In
 		return in.IHave == 2 && in.IWant == 3 && in.Prune == 1
 	}, func() { t.Logf("counted %+v", a.Stats().In) })
@@ -173,13 +175,13 @@ func TestLostIsCounted(t *testing.T) {
 	}
 	other := newRelay(t, shard32)
 	connect(t, h, other.h)
-	eventually(t, "a peer", func() bool { return len(r.Peers(shard32)) == 1 })
+	eventually.True(t, "a peer", func() bool { return len(r.Peers(shard32)) == 1 })
 	for i := range deliveryQueue + 10 {
 		if _, err := r.Publish(t.Context(), shard32, text(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "losses", func() bool { return r.Stats().Topics[shard32].Lost >= 9 })
+	eventually.True(t, "losses", func() bool { return r.Stats().Topics[shard32].Lost >= 9 })
 }
 
 // newHostileAmong is newHostile for the nth of several peers.

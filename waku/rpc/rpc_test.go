@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/wire"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
@@ -23,7 +24,7 @@ import (
 const (
 	testID   protocol.ID = "/test/1"
 	otherID  protocol.ID = "/test/2"
-	patience             = 20 * time.Second
+	patience             = eventually.Patience
 )
 
 // text is a message of the tests: a request or response with a text.

@@ -1,4 +1,4 @@
-package store
+package store_test
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
+	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 )
 
 const testPubsub = "/waku/2/rs/16/32"
@@ -25,28 +27,42 @@ func messageOf(content string, timestamp int64, payload []byte) *wakupb.WakuMess
 
 // serving returns a client host and the peer id of a node that serves an
 // archive with the entries.
-func serving(t testing.TB, cfg ServiceConfig, entries ...Entry) (host.Host, peer.ID) {
+func serving(t testing.TB, cfg store.ServiceConfig, entries ...store.Entry) (host.Host, peer.ID) {
 	t.Helper()
 	a, b := rpctest.Pair(t)
 	serve(t, b, cfg, entries...)
 	return a, b.ID()
 }
 
-func serve(t testing.TB, h host.Host, cfg ServiceConfig, entries ...Entry) *Service {
+func serve(t testing.TB, h host.Host, cfg store.ServiceConfig, entries ...store.Entry) *store.Service {
 	t.Helper()
-	archive := openTest(t, "")
-	if err := archive.Insert(context.Background(), entries...); err != nil {
-		t.Fatal(err)
-	}
-	s := NewService(h, archive, cfg)
+	s := store.NewService(h, archiveOf(t, entries...), cfg)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// archiveOf returns an archive in memory with the entries.
+func archiveOf(t testing.TB, entries ...store.Entry) store.Archive {
+	t.Helper()
+	a, err := sqlite.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := a.Insert(context.Background(), entries...); err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // open opens a store stream to p.
 func open(t testing.TB, h host.Host, p peer.ID) network.Stream {
 	t.Helper()
-	s, err := h.NewStream(context.Background(), p, ProtocolID)
+	s, err := h.NewStream(context.Background(), p, store.ProtocolID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,8 +71,7 @@ type Pruned struct {
 }
 
 // Maintainer is an archive as its operator and its peers in store
-// synchronization see it. The archives of this package's drivers are all of
-// this.
+// synchronization see it. Those of the packages sqlite and postgres are.
 type Maintainer interface {
 	Archive
 	// IDs gives what is kept of a span, in order. An error ends it. Entries

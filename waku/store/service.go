@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/rpc"
 )
 
@@ -178,6 +178,15 @@ func respond(id string, q *Query, page *Page) *wakupb.StoreQueryResponse {
 	return resp
 }
 
+// edge is the hash a further page starts behind.
+func (p *Page) edge(forward bool) *message.Hash {
+	h := p.Messages[0].Hash
+	if forward {
+		h = p.Messages[len(p.Messages)-1].Hash
+	}
+	return &h
+}
+
 const frameOverhead = 10 // the frame's length, a varint
 
 // itemMessage is the number of the field message in an item.
@@ -201,16 +210,4 @@ func item(e *Entry) *wakupb.WakuMessageKeyValue {
 		kv.Message, kv.PubsubTopic = e.Message, &e.PubsubTopic
 	}
 	return kv
-}
-
-// Keep stores a message heard on a pubsub topic, unless it is not Storable at
-// now; the error then says why.
-func Keep(ctx context.Context, a Archive, pubsubTopic string, m *wakupb.WakuMessage, now time.Time) error {
-	if err := Storable(m, now); err != nil {
-		return err
-	}
-	if err := a.Insert(ctx, NewEntry(pubsubTopic, m)); err != nil {
-		return fmt.Errorf("keeping a message: %w", err)
-	}
-	return nil
 }

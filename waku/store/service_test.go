@@ -1,4 +1,4 @@
-package store
+package store_test
 
 import (
 	"bytes"
@@ -19,13 +19,14 @@ import (
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/rpc"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
+	"github.com/parley-im/parley/waku/store"
 )
 
 // history returns n entries on two content topics, in order.
-func history(n, size int) []Entry {
-	out := make([]Entry, n)
+func history(n, size int) []store.Entry {
+	out := make([]store.Entry, n)
 	for i := range out {
-		out[i] = NewEntry(testPubsub, messageOf(fmt.Sprintf("/a/1/%d/proto", i%2), int64(i+1), payload(i, size)))
+		out[i] = store.NewEntry(testPubsub, messageOf(fmt.Sprintf("/a/1/%d/proto", i%2), int64(i+1), payload(i, size)))
 	}
 	return out
 }
@@ -38,10 +39,10 @@ func TestServiceAnswers(t *testing.T) {
 	t.Parallel()
 	a, b := rpctest.Sockets(t)
 	kept := history(40, 10)
-	serve(t, b, ServiceConfig{}, kept...)
-	c, ctx := NewClient(a), context.Background()
+	serve(t, b, store.ServiceConfig{}, kept...)
+	c, ctx := store.NewClient(a), context.Background()
 
-	filter := Query{PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/1/proto"}, TimeStart: 11, TimeEnd: 21, IncludeData: true}
+	filter := store.Query{PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/1/proto"}, TimeStart: 11, TimeEnd: 21, IncludeData: true}
 	page, err := c.Query(ctx, b.ID(), &filter)
 	if err != nil || len(page.Messages) != 5 || page.Cursor != nil || len(page.Faults) != 0 {
 		t.Fatalf("content filter: %+v, %v", page, err)
@@ -56,32 +57,34 @@ func TestServiceAnswers(t *testing.T) {
 		t.Fatalf("without data: %+v, %v", page, err)
 	}
 	hashes := []message.Hash{kept[3].Hash, kept[30].Hash, {1}}
-	if page, err = c.Query(ctx, b.ID(), &Query{Hashes: hashes, IncludeData: true, PubsubTopic: testPubsub}); err != nil ||
+	if page, err = c.Query(ctx, b.ID(), &store.Query{Hashes: hashes, IncludeData: true, PubsubTopic: testPubsub}); err != nil ||
 		len(page.Messages) != 2 || !proto.Equal(page.Messages[1].Message, kept[30].Message) {
 		t.Fatalf("lookup: %+v, %v", page, err)
 	}
-	if page, err = c.Query(ctx, b.ID(), &Query{Hashes: hashes}); err != nil || len(page.Messages) != 2 || page.Messages[1].Hash != kept[30].Hash {
+	if page, err = c.Query(ctx, b.ID(), &store.Query{Hashes: hashes}); err != nil || len(page.Messages) != 2 || page.Messages[1].Hash != kept[30].Hash {
 		t.Fatalf("presence: %+v, %v", page, err)
 	}
 }
 
-// TestKeep: a publisher finds out by a presence query that its message is
+// TestPresence: a publisher finds out by a presence query that its message is
 // kept, and that an ephemeral one is not.
 //
 // Proves: SP-21, SP-71.
-func TestKeep(t *testing.T) {
+func TestPresence(t *testing.T) {
 	t.Parallel()
 	a, b := rpctest.Pair(t)
-	s := serve(t, b, ServiceConfig{})
+	archive := archiveOf(t)
+	s := store.NewService(b, archive, store.ServiceConfig{})
+	t.Cleanup(func() { _ = s.Close() })
 	now := time.Now()
 	ctx := context.Background()
 	heard := messageOf("/a/1/b/proto", now.UnixNano(), []byte("kept"))
 	passing := messageOf("/a/1/b/proto", now.UnixNano(), []byte("not kept"))
 	passing.Ephemeral = proto.Bool(true)
 	own := []message.Hash{message.HashOf(testPubsub, heard), message.HashOf(testPubsub, passing)}
-	present := func() []Entry {
+	present := func() []store.Entry {
 		t.Helper()
-		page, err := NewClient(a).Query(ctx, b.ID(), &Query{Hashes: own})
+		page, err := store.NewClient(a).Query(ctx, b.ID(), &store.Query{Hashes: own})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,16 +93,16 @@ func TestKeep(t *testing.T) {
 	if got := present(); len(got) != 0 {
 		t.Fatalf("present before it is kept: %v", got)
 	}
-	if err := Keep(ctx, s.archive, testPubsub, heard, now); err != nil {
+	if err := archive.Insert(ctx, store.NewEntry(testPubsub, heard)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Keep(ctx, s.archive, testPubsub, passing, now); !errors.Is(err, ErrEphemeral) {
+	if err := archive.Insert(ctx, store.NewEntry(testPubsub, passing)); !errors.Is(err, store.ErrEphemeral) {
 		t.Fatal(err)
 	}
 	if got := present(); len(got) != 1 || got[0].Hash != own[0] {
 		t.Fatalf("present: %v", got)
 	}
-	page, err := NewClient(a).Query(ctx, b.ID(), &Query{IncludeData: true})
+	page, err := store.NewClient(a).Query(ctx, b.ID(), &store.Query{IncludeData: true})
 	if err != nil || len(page.Messages) != 1 || !proto.Equal(page.Messages[0].Message, heard) {
 		t.Fatalf("%+v, %v", page, err)
 	}
@@ -112,8 +115,8 @@ func TestKeep(t *testing.T) {
 func TestMissingByHash(t *testing.T) {
 	t.Parallel()
 	kept := history(60, 10)
-	a, p := serving(t, ServiceConfig{}, kept...)
-	c, ctx := NewClient(a), context.Background()
+	a, p := serving(t, store.ServiceConfig{}, kept...)
+	c, ctx := store.NewClient(a), context.Background()
 	known := make(map[message.Hash]bool)
 	want := make(map[message.Hash]bool)
 	for i, e := range kept {
@@ -123,8 +126,8 @@ func TestMissingByHash(t *testing.T) {
 		}
 	}
 	var missing []message.Hash
-	filter := &Query{PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/1/proto"}}
-	err := c.All(ctx, p, filter, func(page *Page) error {
+	filter := &store.Query{PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/1/proto"}}
+	err := c.All(ctx, p, filter, func(page *store.Page) error {
 		for _, e := range page.Messages {
 			if !known[e.Hash] {
 				missing = append(missing, e.Hash)
@@ -135,7 +138,7 @@ func TestMissingByHash(t *testing.T) {
 	if err != nil || len(missing) != len(want) {
 		t.Fatalf("%d missing, want %d, %v", len(missing), len(want), err)
 	}
-	page, err := c.Query(ctx, p, &Query{Hashes: missing, IncludeData: true})
+	page, err := c.Query(ctx, p, &store.Query{Hashes: missing, IncludeData: true})
 	if err != nil || len(page.Messages) != len(want) {
 		t.Fatalf("%+v, %v", page, err)
 	}
@@ -151,12 +154,12 @@ func TestStorable(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	for at, want := range map[int64]error{
-		0: ErrNoTimestamp, 1: nil,
-		now.Add(MaxFuture).UnixNano():     nil,
-		now.Add(MaxFuture).UnixNano() + 1: ErrFuture,
-		-1:                                ErrInvalid,
+		0: store.ErrNoTimestamp, 1: nil,
+		now.Add(store.MaxFuture).UnixNano():     nil,
+		now.Add(store.MaxFuture).UnixNano() + 1: store.ErrFuture,
+		-1:                                      store.ErrInvalid,
 	} {
-		if err := Storable(messageOf("/a/1/b/proto", at, []byte{1}), now); !errors.Is(err, want) {
+		if err := store.Storable(messageOf("/a/1/b/proto", at, []byte{1}), now); !errors.Is(err, want) {
 			t.Errorf("timestamp %d: %v, want %v", at, err, want)
 		}
 	}
@@ -165,7 +168,7 @@ func TestStorable(t *testing.T) {
 // TestServiceRefuses requests that break a rule, and says which.
 func TestServiceRefuses(t *testing.T) {
 	t.Parallel()
-	a, p := serving(t, ServiceConfig{}, history(3, 10)...)
+	a, p := serving(t, store.ServiceConfig{}, history(3, 10)...)
 	hash := make([]byte, 32)
 	for name, req := range map[string]*wakupb.StoreQueryRequest{
 		"no request id":       {},
@@ -180,14 +183,14 @@ func TestServiceRefuses(t *testing.T) {
 		"backward time":       {RequestId: "1", TimeStart: proto.Int64(2), TimeEnd: proto.Int64(1)},
 		"empty content topic": {RequestId: "1", PubsubTopic: proto.String(testPubsub), ContentTopics: []string{""}},
 	} {
-		resp, err := NewClient(a).exchange(context.Background(), p, req)
-		if err != nil || resp.GetStatusCode() != StatusBadRequest || resp.GetStatusDesc() == "" || resp.GetRequestId() != req.GetRequestId() {
+		resp, err := store.NewClient(a).Exchange(context.Background(), p, req)
+		if err != nil || resp.GetStatusCode() != store.StatusBadRequest || resp.GetStatusDesc() == "" || resp.GetRequestId() != req.GetRequestId() {
 			t.Errorf("%s: %v, %v", name, resp, err)
 		}
 	}
 	// An empty pubsub topic is an unset one.
-	resp, err := NewClient(a).exchange(context.Background(), p, &wakupb.StoreQueryRequest{RequestId: "1", PubsubTopic: proto.String("")})
-	if err != nil || resp.GetStatusCode() != StatusOK || len(resp.GetMessages()) != 3 {
+	resp, err := store.NewClient(a).Exchange(context.Background(), p, &wakupb.StoreQueryRequest{RequestId: "1", PubsubTopic: proto.String("")})
+	if err != nil || resp.GetStatusCode() != store.StatusOK || len(resp.GetMessages()) != 3 {
 		t.Errorf("empty pubsub topic: %v, %v", resp, err)
 	}
 }
@@ -196,22 +199,22 @@ func TestServiceRefuses(t *testing.T) {
 // complete over several in both directions.
 func TestServiceCutsPages(t *testing.T) {
 	t.Parallel()
-	kept := history(MaxPage, 140_000)
-	a, p := serving(t, ServiceConfig{}, kept...)
+	kept := history(store.MaxPage, 140_000)
+	a, p := serving(t, store.ServiceConfig{}, kept...)
 	for _, forward := range []bool{true, false} {
-		q := &Query{IncludeData: true, Forward: forward, Limit: MaxPage}
-		var got []Entry
+		q := &store.Query{IncludeData: true, Forward: forward, Limit: store.MaxPage}
+		var got []store.Entry
 		pages := 0
-		err := NewClient(a).All(context.Background(), p, q, func(page *Page) error {
+		err := store.NewClient(a).All(context.Background(), p, q, func(page *store.Page) error {
 			pages++
-			resp := respond("id", q, page)
-			if n := proto.Size(resp) + frameOverhead; n > MaxResponse {
+			resp := store.Respond("id", q, page)
+			if n := proto.Size(resp) + store.FrameOverhead; n > store.MaxResponse {
 				t.Errorf("a response of %d bytes", n)
 			}
 			if forward {
 				got = append(got, page.Messages...)
 			} else {
-				got = append(append([]Entry{}, page.Messages...), got...)
+				got = append(append([]store.Entry{}, page.Messages...), got...)
 			}
 			return nil
 		})
@@ -231,15 +234,15 @@ func TestServiceCutsPages(t *testing.T) {
 func TestRespondFits(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{149_000, 120_000, 43_000, 41_000} {
-		page := &Page{Messages: history(MaxPage, size)}
+		page := &store.Page{Messages: history(store.MaxPage, size)}
 		for _, forward := range []bool{true, false} {
-			resp := respond("id", &Query{Forward: forward}, page)
+			resp := store.Respond("id", &store.Query{Forward: forward}, page)
 			n := proto.Size(resp)
-			if n+frameOverhead > MaxResponse {
+			if n+store.FrameOverhead > store.MaxResponse {
 				t.Errorf("size %d: %d bytes", size, n)
 			}
-			cut := len(resp.Messages) < MaxPage
-			if cut != (resp.PaginationCursor != nil) || cut && n+size+200 < MaxResponse-frameOverhead-200 {
+			cut := len(resp.Messages) < store.MaxPage
+			if cut != (resp.PaginationCursor != nil) || cut && n+size+200 < store.MaxResponse-store.FrameOverhead-200 {
 				t.Errorf("size %d: %d messages, %d bytes, cursor %x", size, len(resp.Messages), n, resp.PaginationCursor)
 			}
 			if !cut {
@@ -259,10 +262,10 @@ func TestRespondFits(t *testing.T) {
 // TestServiceRateLimit: what is beyond the allowance is refused.
 func TestServiceRateLimit(t *testing.T) {
 	t.Parallel()
-	a, p := serving(t, ServiceConfig{Rate: 0.001, Burst: 2})
-	c := NewClient(a)
-	for i, want := range []error{nil, nil, ErrTooMany} {
-		if _, err := c.Query(context.Background(), p, &Query{}); !errors.Is(err, want) {
+	a, p := serving(t, store.ServiceConfig{Rate: 0.001, Burst: 2})
+	c := store.NewClient(a)
+	for i, want := range []error{nil, nil, store.ErrTooMany} {
+		if _, err := c.Query(context.Background(), p, &store.Query{}); !errors.Is(err, want) {
 			t.Errorf("query %d: %v, want %v", i, err, want)
 		}
 	}
@@ -273,15 +276,15 @@ func TestServiceRateLimit(t *testing.T) {
 func TestServiceObserve(t *testing.T) {
 	t.Parallel()
 	seen := make(chan rpc.Exchange, 10)
-	cfg := ServiceConfig{Rate: 0.001, Burst: 2, Observe: func(x rpc.Exchange) { seen <- x }}
+	cfg := store.ServiceConfig{Rate: 0.001, Burst: 2, Observe: func(x rpc.Exchange) { seen <- x }}
 	a, p := serving(t, cfg, history(3, 10)...)
-	c := NewClient(a)
-	_, _ = c.Query(context.Background(), p, &Query{IncludeData: true})
-	_, _ = c.Query(context.Background(), p, &Query{Cursor: &message.Hash{1}})
-	_, _ = c.Query(context.Background(), p, &Query{})
-	for _, want := range []uint32{StatusOK, StatusBadRequest, StatusTooMany} {
+	c := store.NewClient(a)
+	_, _ = c.Query(context.Background(), p, &store.Query{IncludeData: true})
+	_, _ = c.Query(context.Background(), p, &store.Query{Cursor: &message.Hash{1}})
+	_, _ = c.Query(context.Background(), p, &store.Query{})
+	for _, want := range []uint32{store.StatusOK, store.StatusBadRequest, store.StatusTooMany} {
 		x := <-seen
-		if x.Status != want || x.Peer != a.ID() || x.Protocol != ProtocolID || x.In == 0 || x.Out == 0 || x.Took <= 0 || x.Err != nil {
+		if x.Status != want || x.Peer != a.ID() || x.Protocol != store.ProtocolID || x.In == 0 || x.Out == 0 || x.Took <= 0 || x.Err != nil {
 			t.Errorf("observed %+v, want status %d", x, want)
 		}
 	}
@@ -293,7 +296,7 @@ func TestServiceObserve(t *testing.T) {
 func TestServiceAsJavaScriptAsks(t *testing.T) {
 	t.Parallel()
 	kept := history(9, 10)
-	a, p := serving(t, ServiceConfig{}, kept...)
+	a, p := serving(t, store.ServiceConfig{}, kept...)
 	for _, forward := range []bool{true, false} {
 		req := &wakupb.StoreQueryRequest{
 			RequestId: "1", IncludeData: true, PubsubTopic: proto.String(testPubsub),
@@ -305,8 +308,8 @@ func TestServiceAsJavaScriptAsks(t *testing.T) {
 		var sizes []int
 		got := make(map[message.Hash]bool)
 		for range kept {
-			resp, err := NewClient(a).exchange(context.Background(), p, req)
-			if err != nil || resp.GetStatusCode() != StatusOK {
+			resp, err := store.NewClient(a).Exchange(context.Background(), p, req)
+			if err != nil || resp.GetStatusCode() != store.StatusOK {
 				t.Fatalf("%v, %v", resp, err)
 			}
 			sizes = append(sizes, len(resp.Messages))
@@ -333,7 +336,7 @@ func TestServiceAsJavaScriptAsks(t *testing.T) {
 func TestServiceHostileStreams(t *testing.T) {
 	t.Parallel()
 	a, b := rpctest.Sockets(t)
-	serve(t, b, ServiceConfig{}, history(3, 10)...)
+	serve(t, b, store.ServiceConfig{}, history(3, 10)...)
 	for name, frame := range map[string][]byte{
 		"no protobuf": {3, 0xff, 0xff, 0xff},
 		"too large":   {0xff, 0xff, 0xff, 0x7f, 1, 2, 3},
@@ -344,7 +347,7 @@ func TestServiceHostileStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		var resp wakupb.StoreQueryResponse
-		if err := wire.Read(s, MaxAnswer, &resp); err != nil || resp.GetStatusCode() != StatusBadRequest {
+		if err := wire.Read(s, store.MaxAnswer, &resp); err != nil || resp.GetStatusCode() != store.StatusBadRequest {
 			t.Errorf("%s: %v, %v", name, &resp, err)
 		}
 	}
@@ -365,8 +368,8 @@ func TestServiceHostileStreams(t *testing.T) {
 		t.Errorf("no request: answered with %x, %v", rest, err)
 	}
 	// Idle streams, some with half a request.
-	for i := range 2 * MaxStreams {
-		s, err := a.NewStream(context.Background(), b.ID(), ProtocolID)
+	for i := range 2 * store.MaxStreams {
+		s, err := a.NewStream(context.Background(), b.ID(), store.ProtocolID)
 		if err != nil {
 			break // refused by the multiplexer's own bound
 		}
@@ -379,7 +382,7 @@ func TestServiceHostileStreams(t *testing.T) {
 	if err := c.Connect(context.Background(), peer.AddrInfo{ID: b.ID(), Addrs: b.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
-	if page, err := NewClient(c).Query(context.Background(), b.ID(), &Query{}); err != nil || len(page.Messages) != 3 {
+	if page, err := store.NewClient(c).Query(context.Background(), b.ID(), &store.Query{}); err != nil || len(page.Messages) != 3 {
 		t.Errorf("another peer: %v, %v", page, err)
 	}
 }
@@ -389,7 +392,7 @@ func TestServiceHostileStreams(t *testing.T) {
 func TestServiceClosesAfterResponse(t *testing.T) {
 	t.Parallel()
 	a, b := rpctest.Sockets(t)
-	s := serve(t, b, ServiceConfig{}, history(3, 10)...)
+	s := serve(t, b, store.ServiceConfig{}, history(3, 10)...)
 	stream := open(t, a, b.ID())
 	if err := wire.Write(stream, &wakupb.StoreQueryRequest{RequestId: "1"}); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
-// Package store implements 13/WAKU2-STORE, version 3: the archive of a node
-// that keeps history, the service that answers queries from it, and the
-// client that asks other nodes.
+// Package store implements 13/WAKU2-STORE, version 3: what the archive of a
+// node is that keeps history, the service that answers queries from it, and
+// the client that asks other nodes. Archives are kept by the packages sqlite
+// and postgres below it.
 //
 // An entry is a Waku message with its pubsub topic, under its deterministic
 // hash (14/WAKU2-MESSAGE, Deterministic message hashing). Entries are ordered
@@ -50,6 +51,8 @@ var (
 	ErrInvalid       = errors.New("store: message is invalid")
 	ErrHashMismatch  = errors.New("store: hash is not that of the message")
 	ErrClosed        = errors.New("store: archive is closed")
+	// ErrSchema is an archive written by a later version of the program.
+	ErrSchema = errors.New("store: unknown database schema")
 )
 
 // Entry is a stored message.

@@ -51,7 +51,8 @@ func BenchmarkDecode(b *testing.B) {
 	var ranges []Range
 	for i := range int64(1000) {
 		part := Between(i*hour/1000, (i+1)*hour/1000)
-		ranges = append(ranges, Range{Bounds: part, Kind: Items, Items: set.Range(part)})
+		from, to := set.find(part)
+		ranges = append(ranges, Range{Bounds: part, Kind: Items, Items: set.ids[from:to]})
 	}
 	raw, err := (&Payload{Ranges: ranges}).Append(nil)
 	if err != nil {

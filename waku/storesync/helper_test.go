@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
 	"github.com/parley-im/parley/waku/store/storetest"
@@ -23,7 +24,7 @@ const (
 	topicA = "/waku/2/rs/16/32"
 	topicB = "/waku/2/rs/16/64"
 	// patience is how long a test waits for what must happen.
-	patience = time.Minute
+	patience = eventually.Patience
 )
 
 // memory is an archive without an index.
@@ -170,18 +171,6 @@ func syncDay(t testing.TB, s *Service, p peer.ID) Report {
 		t.Fatalf("%v after %+v", err, r)
 	}
 	return r
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if cond() {
-			return
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-	t.Fatalf("waited in vain: %s", what)
 }
 
 // randomIDs returns n ids between two timestamps, in order.

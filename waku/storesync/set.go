@@ -78,15 +78,6 @@ func NewSet(ids []store.ID) (*Set, error) {
 	return s, nil
 }
 
-// Len is the number of ids.
-func (s *Set) Len() int { return len(s.ids) }
-
-// Range returns the ids within b, in order. They are not to be changed.
-func (s *Set) Range(b Bounds) []store.ID {
-	from, to := s.find(b)
-	return s.ids[from:to]
-}
-
 // Fingerprint returns the XOR of the hashes within b; zero where there is
 // none.
 func (s *Set) Fingerprint(b Bounds) Fingerprint { return s.between(s.find(b)) }

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/internal/simnet"
 	"github.com/parley-im/parley/waku/rpc"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
@@ -58,7 +59,7 @@ func TestSync(t *testing.T) {
 			if c.onlyA > 0 {
 				want++
 			}
-			eventually(t, "observations", func() bool { return exchanges.Load() == want })
+			eventually.True(t, "observations", func() bool { return exchanges.Load() == want })
 		})
 	}
 }
@@ -94,7 +95,7 @@ func TestSyncSockets(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	eventually(t, "equal archives", func() bool { return len(a.all()) == total && len(b.all()) == total })
+	eventually.True(t, "equal archives", func() bool { return len(a.all()) == total && len(b.all()) == total })
 	sameArchives(t, total, a, b)
 }
 
@@ -182,7 +183,7 @@ func TestSyncErrors(t *testing.T) {
 	if _, err := here.Sync(t.Context(), y.ID(), store.Span{Start: 5, End: 5}); !errors.Is(err, ErrOutside) {
 		t.Error(err)
 	}
-	eventually(t, "protocols are known", func() bool {
+	eventually.True(t, "protocols are known", func() bool {
 		known, err := x.Peerstore().GetProtocols(y.ID())
 		return err == nil && len(known) > 0
 	})
@@ -244,7 +245,7 @@ func TestReach(t *testing.T) {
 	here := serve(t, x, a, nil)
 	serve(t, y, b, func(c *Config) { c.Reach = 2 * time.Hour })
 	_, _ = here.Sync(t.Context(), y.ID(), lastDay())
-	eventually(t, "the young ones", func() bool { return len(b.all()) >= len(young) })
+	eventually.True(t, "the young ones", func() bool { return len(b.all()) >= len(young) })
 	for _, e := range b.all() {
 		if e.Message.GetTimestamp() < now.Add(-2*time.Hour).UnixNano() {
 			t.Fatal("an old message was taken")

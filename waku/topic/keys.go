@@ -93,10 +93,3 @@ func (k *Keys) lookup(name string) (e *entry, mine bool) {
 	k.entries[name] = k.recent.PushFront(e)
 	return e, true
 }
-
-// Len returns the number of names that are kept.
-func (k *Keys) Len() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.entries)
-}

@@ -1,29 +1,30 @@
-package store_test
+package sqlite_test
 
 import (
 	"path/filepath"
 	"testing"
 
 	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/sqlite"
 	"github.com/parley-im/parley/waku/store/storetest"
 )
 
-// TestSQLite runs the suite over SQLite archives: in memory and in a directory,
-// there with its usual sizes too; otherwise with chunks and slices so small
-// that the suite fills many of them.
+// TestSuite runs the tests that every archive must pass, in memory and in a
+// directory: there with its usual sizes too, otherwise with chunks and slices
+// so small that the suite fills many of them.
 //
 // Proves: SP-21.
-func TestSQLite(t *testing.T) {
+func TestSuite(t *testing.T) {
 	t.Parallel()
 	memory := func(testing.TB) string { return ":memory:" }
 	directory := func(t testing.TB) string { return filepath.Join(t.TempDir(), "store") }
 	for name, kind := range map[string]struct {
-		open  func(string) (*store.SQLite, error)
+		open  func(string) (*sqlite.Archive, error)
 		place func(testing.TB) string
 	}{
-		"memory, small":    {store.OpenSmall, memory},
-		"directory":        {store.OpenSQLite, directory},
-		"directory, small": {store.OpenSmall, directory},
+		"memory, small":    {sqlite.OpenSmall, memory},
+		"directory":        {sqlite.Open, directory},
+		"directory, small": {sqlite.OpenSmall, directory},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

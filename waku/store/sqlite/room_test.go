@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/store"
 )
 
 // TestExplain: a full disk is called so, and no other failure is.
@@ -28,7 +29,7 @@ func TestExplain(t *testing.T) {
 		{sqlite3.IOERR, minRoom, nil, false},
 		{sqlite3.IOERR, 0, errors.ErrUnsupported, false},
 		{sqlite3.CORRUPT, 0, nil, false},
-		{ErrFuture, 0, nil, false},
+		{store.ErrFuture, 0, nil, false},
 	} {
 		err := fmt.Errorf("writing: %w", c.err)
 		got := explain(err, func() (uint64, error) { return c.free, c.fail })
@@ -49,11 +50,11 @@ func TestExplain(t *testing.T) {
 func TestUnbornSlice(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "archive")
-	a, err := OpenSQLite(dir)
+	a, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := NewEntry("/waku/2/rs/16/32", message.New([]byte("kept"), "/a/1/b/proto", time.Now(), false))
+	entry := store.NewEntry("/waku/2/rs/16/32", message.New([]byte("kept"), "/a/1/b/proto", time.Now(), false))
 	if err := errors.Join(a.Insert(t.Context(), entry), a.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +64,14 @@ func TestUnbornSlice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a, err = OpenSQLite(dir); err != nil {
+	if a, err = Open(dir); err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
 	if left, err := filepath.Glob(unborn + "*"); err != nil || len(left) > 0 {
 		t.Errorf("%v is left, %v", left, err)
 	}
-	if page, err := a.Query(t.Context(), &Query{IncludeData: true}); err != nil || len(page.Messages) != 1 {
+	if page, err := a.Query(t.Context(), &store.Query{IncludeData: true}); err != nil || len(page.Messages) != 1 {
 		t.Errorf("%+v, %v", page, err)
 	}
 }

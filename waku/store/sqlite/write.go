@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -22,7 +22,7 @@ const (
 )
 
 // writeLoop commits insertions until work is closed and drained.
-func (a *SQLite) writeLoop() {
+func (a *Archive) writeLoop() {
 	defer close(a.stopped)
 	for in := range a.work {
 		group, rows := a.gather(in)
@@ -38,7 +38,7 @@ func (a *SQLite) writeLoop() {
 
 // gather returns an insertion with those that wait behind it, to be committed
 // together, and their rows.
-func (a *SQLite) gather(in *insertion) ([]*insertion, []row) {
+func (a *Archive) gather(in *insertion) ([]*insertion, []row) {
 	group, rows := []*insertion{in}, in.rows
 	for len(rows) < maxGroup {
 		select {
@@ -55,7 +55,7 @@ func (a *SQLite) gather(in *insertion) ([]*insertion, []row) {
 }
 
 // write commits rows, those of one slice after those of the other.
-func (a *SQLite) write(rows []row) error {
+func (a *Archive) write(rows []row) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
 	var order []*slice
@@ -92,7 +92,7 @@ func (a *SQLite) write(rows []row) error {
 }
 
 // commit adds the rows that are not there yet to a slice.
-func (a *SQLite) commit(s *slice, rows []row) (err error) {
+func (a *Archive) commit(s *slice, rows []row) (err error) {
 	if err := a.reclaim(s); err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (s *slice) publish(full *chunk, added []*row) {
 
 // reclaim takes a last chunk that is small back into the tail, so that no
 // more chunks come to be than the rows need. writing is held.
-func (a *SQLite) reclaim(s *slice) error {
+func (a *Archive) reclaim(s *slice) error {
 	if len(s.tail.rows) > 0 || len(s.chunks) == 0 {
 		return nil
 	}
@@ -302,7 +302,7 @@ func (a *SQLite) reclaim(s *slice) error {
 
 // flushOld writes the index of the slices not written to of late, for no more
 // than maxTails to have rows whose index is in memory. writing is held.
-func (a *SQLite) flushOld() error {
+func (a *Archive) flushOld() error {
 	var with []*slice
 	for _, s := range *a.slices.Load() {
 		if cap(s.tail.rows) > 0 {
@@ -325,7 +325,7 @@ func (a *SQLite) flushOld() error {
 }
 
 // flush writes the index of what is in a slice's tail. writing is held.
-func (a *SQLite) flush(s *slice) error {
+func (a *Archive) flush(s *slice) error {
 	if len(s.tail.rows) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/store"
 )
 
 // Archives were one database, with this user_version, before they were cut
@@ -40,7 +41,7 @@ func setAside(path string) (err error) {
 	c := &conn{db: db, stmts: make(map[string]*sqlite3.Stmt)}
 	version, err := c.number(`PRAGMA user_version`)
 	if err == nil && version != wholeVersion && (version != 0 || info.Size() > 0) {
-		err = fmt.Errorf("%w: %s has version %d, a file has version %d", ErrSchema, path, version, wholeVersion)
+		err = fmt.Errorf("%w: %s has version %d, a file has version %d", store.ErrSchema, path, version, wholeVersion)
 	}
 	if err == nil {
 		err = db.Exec(`PRAGMA journal_mode = DELETE`) // all is in one file then
@@ -56,7 +57,7 @@ func setAside(path string) (err error) {
 
 // takeOver inserts the entries of the database set aside, if there is one,
 // and removes it. Cut short, it begins again the next time.
-func (a *SQLite) takeOver() error {
+func (a *Archive) takeOver() error {
 	path := a.dir + wholeSuffix
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -71,7 +72,7 @@ func (a *SQLite) takeOver() error {
 	return os.Remove(path)
 }
 
-func (a *SQLite) takeRows(db *sqlite3.Conn) error {
+func (a *Archive) takeRows(db *sqlite3.Conn) error {
 	st, _, err := db.Prepare(wholeRowsSQL)
 	if err != nil {
 		return err

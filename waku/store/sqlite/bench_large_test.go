@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -13,17 +13,19 @@ import (
 
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/rpc/rpctest"
+	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/storetest"
 )
 
 // largeArchive returns an archive of largeMessages in a month.
-func largeArchive(b *testing.B) (a *SQLite, base, step int64) {
+func largeArchive(b *testing.B) (a *Archive, base, step int64) {
 	now := time.Now().UnixNano()
 	step = int64(30*24*time.Hour) / largeMessages
 	base = now - largeMessages*step - int64(12*time.Hour) // room for what comes in
 	a = openTest(b, filepath.Join(b.TempDir(), "store"))
 	start := time.Now()
 	for n := 0; n < largeMessages; n += benchBatch {
-		entries := make([]Entry, benchBatch)
+		entries := make([]store.Entry, benchBatch)
 		for i := range entries {
 			entries[i] = benchEntry(n+i, largePayload, largeTopics, base, step)
 		}
@@ -41,7 +43,7 @@ func largeArchive(b *testing.B) (a *SQLite, base, step int64) {
 func BenchmarkLarge(b *testing.B) {
 	a, base, step := largeArchive(b)
 	h, other := rpctest.Sockets(b)
-	s := NewService(other, a, ServiceConfig{})
+	s := store.NewService(other, a, store.ServiceConfig{})
 	b.Cleanup(func() { _ = s.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
@@ -61,38 +63,40 @@ func BenchmarkLarge(b *testing.B) {
 	}()
 	b.Cleanup(func() { cancel(); <-stopped })
 	rng := rand.New(rand.NewPCG(3, 3))
-	at := func() Entry { return benchEntry(rng.IntN(largeMessages-1000), largePayload, largeTopics, base, step) }
-	c := NewClient(h)
+	at := func() store.Entry {
+		return benchEntry(rng.IntN(largeMessages-1000), largePayload, largeTopics, base, step)
+	}
+	c := store.NewClient(h)
 	for _, kind := range []struct {
 		name string
-		make func() *Query
+		make func() *store.Query
 	}{
-		{"page", func() *Query {
+		{"page", func() *store.Query {
 			e := at()
-			return &Query{IncludeData: true, Limit: MaxPage, Forward: rng.IntN(2) == 0, TimeStart: e.Message.GetTimestamp(), PubsubTopic: testPubsub, ContentTopics: []string{e.Message.ContentTopic}}
+			return &store.Query{IncludeData: true, Limit: store.MaxPage, Forward: rng.IntN(2) == 0, TimeStart: e.Message.GetTimestamp(), PubsubTopic: storetest.Pubsub, ContentTopics: []string{e.Message.ContentTopic}}
 		}},
-		{"cursor", func() *Query {
+		{"cursor", func() *store.Query {
 			e := at()
-			return &Query{IncludeData: true, Limit: MaxPage, Forward: true, Cursor: &e.Hash, PubsubTopic: testPubsub, ContentTopics: []string{e.Message.ContentTopic}}
+			return &store.Query{IncludeData: true, Limit: store.MaxPage, Forward: true, Cursor: &e.Hash, PubsubTopic: storetest.Pubsub, ContentTopics: []string{e.Message.ContentTopic}}
 		}},
-		{"alltopics", func() *Query {
+		{"alltopics", func() *store.Query {
 			e := at()
-			q := &Query{IncludeData: true, Limit: MaxPage, Forward: true, Cursor: &e.Hash, PubsubTopic: testPubsub}
+			q := &store.Query{IncludeData: true, Limit: store.MaxPage, Forward: true, Cursor: &e.Hash, PubsubTopic: storetest.Pubsub}
 			for i := range largeTopics {
 				q.ContentTopics = append(q.ContentTopics, benchEntry(i, 8, largeTopics, base, step).Message.ContentTopic)
 			}
 			return q
 		}},
-		{"hashes", func() *Query { return &Query{Hashes: someHashes(at), IncludeData: true} }},
-		{"presence", func() *Query { return &Query{Hashes: someHashes(at)} }},
+		{"hashes", func() *store.Query { return &store.Query{Hashes: someHashes(at), IncludeData: true} }},
+		{"presence", func() *store.Query { return &store.Query{Hashes: someHashes(at)} }},
 	} {
 		b.Run(kind.name, func(b *testing.B) { measure(b, c, other.ID(), kind.make) })
 	}
 }
 
-func someHashes(at func() Entry) []message.Hash {
+func someHashes(at func() store.Entry) []message.Hash {
 	chosen := make(map[message.Hash]bool)
-	for len(chosen) < MaxHashes {
+	for len(chosen) < store.MaxHashes {
 		chosen[at().Hash] = true
 	}
 	return slices.Collect(maps.Keys(chosen))
@@ -100,7 +104,7 @@ func someHashes(at func() Entry) []message.Hash {
 
 // measure reports the median and the 95th percentile of queries that all have
 // 100 results.
-func measure(b *testing.B, c *Client, p peer.ID, ask func() *Query) {
+func measure(b *testing.B, c *store.Client, p peer.ID, ask func() *store.Query) {
 	var took []time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
@@ -110,7 +114,7 @@ func measure(b *testing.B, c *Client, p peer.ID, ask func() *Query) {
 		start := time.Now()
 		page, err := c.Query(context.Background(), p, q)
 		took = append(took, time.Since(start))
-		if err != nil || len(page.Messages) != MaxPage {
+		if err != nil || len(page.Messages) != store.MaxPage {
 			b.Fatal(err, len(page.Messages))
 		}
 	}
@@ -122,6 +126,9 @@ func measure(b *testing.B, c *Client, p peer.ID, ask func() *Query) {
 // BenchmarkRoundTrip asks a node for a page of 100 messages over loopback.
 func BenchmarkRoundTrip(b *testing.B) {
 	h, other := rpctest.Sockets(b)
-	serve(b, other, ServiceConfig{}, batch(1, 512, 50)...)
-	measure(b, NewClient(h), other.ID(), func() *Query { return &Query{IncludeData: true, Limit: MaxPage} })
+	a := openTest(b, "")
+	keep(b, a, batch(1, 512, 50)...)
+	s := store.NewService(other, a, store.ServiceConfig{})
+	b.Cleanup(func() { _ = s.Close() })
+	measure(b, store.NewClient(h), other.ID(), func() *store.Query { return &store.Query{IncludeData: true, Limit: store.MaxPage} })
 }

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/storetest"
 )
 
 const benchBatch = 1000
@@ -34,17 +37,17 @@ var noise = func() []byte {
 
 // benchEntry returns the n-th entry of an archive with payloads of a given
 // size on some content topics, one every step nanoseconds.
-func benchEntry(n, size, topics int, base, step int64) Entry {
+func benchEntry(n, size, topics int, base, step int64) store.Entry {
 	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	p := make([]byte, size)
 	copy(p, noise[rng.IntN(len(noise)-size):])
 	copy(p, fmt.Sprint(n))
-	return NewEntry(testPubsub, messageOf(fmt.Sprintf("/waku/1/0x%08x/rfc26", n%topics), base+int64(n)*step, p))
+	return store.NewEntry(storetest.Pubsub, messageOf(fmt.Sprintf("/waku/1/0x%08x/rfc26", n%topics), base+int64(n)*step, p))
 }
 
 // batch returns the n-th batch of entries.
-func batch(n, size, topics int) []Entry {
-	out := make([]Entry, benchBatch)
+func batch(n, size, topics int) []store.Entry {
+	out := make([]store.Entry, benchBatch)
 	for i := range out {
 		out[i] = benchEntry(n*benchBatch+i, size, topics, 1e18, 1e6)
 	}
@@ -62,17 +65,17 @@ func BenchmarkInsert(b *testing.B) {
 			const turn = 16 // batches: about a chunk
 			a := openTest(b, filepath.Join(b.TempDir(), "store"))
 			same := bareTable(b)
-			inserts := []func([][]Entry){
-				func(e [][]Entry) {
-					insertAll(b, e, func(e []Entry) error { return a.Insert(context.Background(), e...) })
+			inserts := []func([][]store.Entry){
+				func(e [][]store.Entry) {
+					insertAll(b, e, func(e []store.Entry) error { return a.Insert(context.Background(), e...) })
 				},
-				func(e [][]Entry) { insertAll(b, e, same.insert) },
+				func(e [][]store.Entry) { insertAll(b, e, same.insert) },
 			}
 			times := make([]time.Duration, len(inserts))
 			n := 0
 			for b.Loop() {
 				b.StopTimer()
-				batches := make([][]Entry, turn)
+				batches := make([][]store.Entry, turn)
 				for i := range batches {
 					batches[i] = batch(n*turn+i, size, 50)
 				}
@@ -98,8 +101,8 @@ func BenchmarkInsert(b *testing.B) {
 }
 
 // insertAll inserts batches from two goroutines.
-func insertAll(b *testing.B, batches [][]Entry, insert func([]Entry) error) {
-	next := make(chan []Entry)
+func insertAll(b *testing.B, batches [][]store.Entry, insert func([]store.Entry) error) {
+	next := make(chan []store.Entry)
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -141,7 +144,7 @@ func bareTable(b *testing.B) *bare {
 }
 
 // insert checks entries as the archive does.
-func (d *bare) insert(entries []Entry) error {
+func (d *bare) insert(entries []store.Entry) error {
 	rows := make([]row, len(entries))
 	if err := prepareRows(rows, entries, time.Now()); err != nil {
 		return err
@@ -177,7 +180,7 @@ func BenchmarkInsertConcurrent(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for i := rand.Int64N(1e15); pb.Next(); i++ {
-			e := NewEntry(testPubsub, messageOf("/a/1/b/proto", int64(1e18)+i, payload(int(i), 512)))
+			e := store.NewEntry(storetest.Pubsub, messageOf("/a/1/b/proto", int64(1e18)+i, noise[i%1024:][:512]))
 			if err := a.Insert(context.Background(), e); err != nil {
 				b.Error(err)
 				return

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"errors"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/waku/store"
 )
 
 // wholeSchema is that of archives in one file, version 1.
@@ -32,7 +34,7 @@ CREATE INDEX messages_by_hash ON messages (hash);
 PRAGMA user_version = 1;`
 
 // wholeArchive writes an archive in one file.
-func wholeArchive(t *testing.T, path string, entries []Entry) {
+func wholeArchive(t *testing.T, path string, entries []store.Entry) {
 	t.Helper()
 	db, err := sqlite3.Open(path)
 	if err != nil {
@@ -73,7 +75,7 @@ func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	entries := dayEntries(5, 440) // more than a commit
 	for i := range 20 {
-		entries = append(entries, NewEntry(fmt.Sprintf("/other/%d", i%3), entries[i].Message))
+		entries = append(entries, store.NewEntry(fmt.Sprintf("/other/%d", i%3), entries[i].Message))
 	}
 	for name, prepare := range map[string]func(t *testing.T, path string){
 		"whole": func(*testing.T, string) {},
@@ -126,7 +128,7 @@ func TestTakeOverFails(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	execFile(t, path, `PRAGMA user_version = 2`)
-	if _, err := OpenSQLite(path); !errors.Is(err, ErrSchema) {
+	if _, err := Open(path); !errors.Is(err, store.ErrSchema) {
 		t.Fatalf("later version: %v", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.IsDir() {

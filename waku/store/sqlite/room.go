@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ const minRoom = 1 << 20
 
 // explain says of an error that the disk is full where that is why. SQLite
 // tells it from other failures of a disk only sometimes.
-func (a *SQLite) explain(err error) error {
+func (a *Archive) explain(err error) error {
 	if err == nil || a.dir == "" {
 		return err
 	}

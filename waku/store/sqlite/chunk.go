@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/store"
 )
 
 // chunk is the index of rows of a slice that came one after the other:
@@ -33,7 +34,7 @@ type chunk struct {
 	byTopic     run
 	byHash      run
 	filter      filter
-	days        []DayStats
+	days        []store.DayStats
 }
 
 // run is a sorted sequence of equally long items in blocks.
@@ -118,7 +119,7 @@ func newChunk(id int64, rows []record, name func(uint32) topic) (*chunk, [][]byt
 }
 
 // daysOf counts rows by day and pubsub topic.
-func daysOf(rows []record, name func(uint32) topic) []DayStats {
+func daysOf(rows []record, name func(uint32) topic) []store.DayStats {
 	type part struct {
 		day   int64
 		topic uint32
@@ -137,32 +138,32 @@ func daysOf(rows []record, name func(uint32) topic) []DayStats {
 	}
 	counts := make(dayCounts)
 	for k, p := range parts {
-		counts.add(DayStats{Day: time.Unix(0, k.day).UTC(), PubsubTopic: name(k.topic).pubsub, Messages: p.messages, Bytes: p.bytes})
+		counts.add(store.DayStats{Day: time.Unix(0, k.day).UTC(), PubsubTopic: name(k.topic).pubsub, Messages: p.messages, Bytes: p.bytes})
 	}
 	return counts.sorted()
 }
 
 // dayCounts are counts by day and pubsub topic.
-type dayCounts map[dayTopic]DayStats
+type dayCounts map[dayTopic]store.DayStats
 
 type dayTopic struct {
 	day    int64
 	pubsub string
 }
 
-func (d dayCounts) add(s DayStats) {
+func (d dayCounts) add(s store.DayStats) {
 	k := dayTopic{s.Day.Unix(), s.PubsubTopic}
 	s.Messages += d[k].Messages
 	s.Bytes += d[k].Bytes
 	d[k] = s
 }
 
-func (d dayCounts) sorted() []DayStats {
-	out := make([]DayStats, 0, len(d))
+func (d dayCounts) sorted() []store.DayStats {
+	out := make([]store.DayStats, 0, len(d))
 	for _, s := range d {
 		out = append(out, s)
 	}
-	slices.SortFunc(out, func(a, b DayStats) int {
+	slices.SortFunc(out, func(a, b store.DayStats) int {
 		return cmp.Or(a.Day.Compare(b.Day), cmp.Compare(a.PubsubTopic, b.PubsubTopic))
 	})
 	return out

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/parley-im/parley/waku/store"
 )
 
 // idsPart is the number of ids read at a time.
@@ -15,18 +17,18 @@ const idsPart = 2048
 // removePart is the number of entries removed at a time.
 const removePart = 32768
 
-// IDs implements Maintainer.
-func (a *SQLite) IDs(ctx context.Context, sp Span) iter.Seq2[ID, error] {
-	return func(yield func(ID, error) bool) {
+// IDs implements store.Maintainer.
+func (a *Archive) IDs(ctx context.Context, sp store.Span) iter.Seq2[store.ID, error] {
+	return func(yield func(store.ID, error) bool) {
 		w := within{from: key{max(0, sp.Start), nil}, to: key{sp.End, nil}, forward: true, limit: idsPart}
 		for more := true; more; {
-			var part []ID
+			var part []store.ID
 			err := a.read(ctx, func(r *reader) (err error) {
 				part, more, err = r.ids(sp.PubsubTopics, &w)
 				return err
 			})
 			if err != nil {
-				yield(ID{}, err)
+				yield(store.ID{}, err)
 				return
 			}
 			for _, id := range part {
@@ -40,7 +42,7 @@ func (a *SQLite) IDs(ctx context.Context, sp Span) iter.Seq2[ID, error] {
 
 // ids returns some ids within w, which then begins behind them, and whether
 // there may be more.
-func (r *reader) ids(pubsubs []string, w *within) (ids []ID, more bool, err error) {
+func (r *reader) ids(pubsubs []string, w *within) (ids []store.ID, more bool, err error) {
 	if err := r.ctx.Err(); err != nil || w.to.timestamp <= 0 {
 		return nil, false, err
 	}
@@ -60,16 +62,16 @@ func (r *reader) ids(pubsubs []string, w *within) (ids []ID, more bool, err erro
 				continue
 			}
 		}
-		ids = append(ids, ID{p.timestamp, p.hash})
+		ids = append(ids, store.ID{Timestamp: p.timestamp, Hash: p.hash})
 	}
 	edge := found[len(found)-1]
 	w.from = edge.key().after()
 	return ids, len(found) == w.limit, nil
 }
 
-// Stats implements Maintainer.
-func (a *SQLite) Stats(ctx context.Context) (Stats, error) {
-	var out Stats
+// Stats implements store.Maintainer.
+func (a *Archive) Stats(ctx context.Context) (store.Stats, error) {
+	var out store.Stats
 	counts := make(dayCounts)
 	err := a.read(ctx, func(r *reader) error {
 		for _, s := range r.slices {
@@ -101,7 +103,7 @@ func (a *SQLite) Stats(ctx context.Context) (Stats, error) {
 }
 
 // bytes is the room of the whole archive.
-func (a *SQLite) bytes(r *reader) (n int64, err error) {
+func (a *Archive) bytes(r *reader) (n int64, err error) {
 	for _, s := range r.slices {
 		if a.dir != "" {
 			n += s.bytes()
@@ -124,17 +126,17 @@ func (a *SQLite) bytes(r *reader) (n int64, err error) {
 	return n, nil
 }
 
-// Prune implements Maintainer. It works in steps, between which entries are
+// Prune implements store.Maintainer. It works in steps, between which entries are
 // kept and queries answered.
 //
 // Where Bytes is a bound, slices go as a whole unless that would take much
 // more than need be; a slice then loses its oldest entries and is written
 // anew. An archive has 256 KiB of room for each slice beside its entries.
-func (a *SQLite) Prune(ctx context.Context, ret Retention, now time.Time) (Pruned, error) {
+func (a *Archive) Prune(ctx context.Context, ret store.Retention, now time.Time) (store.Pruned, error) {
 	p := pruning{a: a, ctx: ctx}
 	before, err := p.bytes()
 	if err != nil {
-		return Pruned{}, err
+		return store.Pruned{}, err
 	}
 	if ret.Age > 0 {
 		err = p.below(key{now.UnixNano() - int64(ret.Age), nil})
@@ -146,12 +148,12 @@ func (a *SQLite) Prune(ctx context.Context, ret Retention, now time.Time) (Prune
 		err = p.shrink(ret.Bytes)
 	}
 	after, sizeErr := p.bytes()
-	return Pruned{Messages: p.messages, Bytes: max(0, before-after)}, a.explain(errors.Join(err, sizeErr))
+	return store.Pruned{Messages: p.messages, Bytes: max(0, before-after)}, a.explain(errors.Join(err, sizeErr))
 }
 
 // pruning is one call of Prune.
 type pruning struct {
-	a        *SQLite
+	a        *Archive
 	ctx      context.Context
 	messages int64 // removed
 }
@@ -293,7 +295,7 @@ func (p *pruning) change(do func() error) error {
 	p.a.mu.RLock()
 	defer p.a.mu.RUnlock()
 	if p.a.closed {
-		return ErrClosed
+		return store.ErrClosed
 	}
 	if err := p.ctx.Err(); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/parley-im/parley/waku/store"
 )
 
 // crashEnv and crashFromEnv tell a process that is to be killed its archive
@@ -23,7 +25,7 @@ var crashLimits = limits{chunk: 300, slice: 20 << 10}
 
 // crashEntry returns the n-th entry: 200 an hour, now and then one that is
 // late.
-func crashEntry(n int) Entry {
+func crashEntry(n int) store.Entry {
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Hour / 200)
 	if n%9 == 8 {
 		at = at.Add(-5 * time.Hour)
@@ -46,12 +48,12 @@ func TestMain(m *testing.M) {
 
 // crashWriter inserts from the n-th entry on without end and says what was acknowledged.
 func crashWriter(dir string, n int) error {
-	a, err := openSQLite(dir, crashLimits)
+	a, err := open(dir, crashLimits)
 	if err != nil {
 		return err
 	}
 	for {
-		var part []Entry
+		var part []store.Entry
 		for range 1 + n%37 {
 			part = append(part, crashEntry(n))
 			n++
@@ -97,7 +99,7 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("the writer ended by itself after %d", acknowledged)
 		}
 		a := openLimited(t, dir, crashLimits)
-		var want []Entry
+		var want []store.Entry
 		for n := range acknowledged {
 			want = append(want, crashEntry(n))
 		}
@@ -107,7 +109,7 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("%d messages after %d were acknowledged, %v", st.Messages, acknowledged, err)
 		}
 		ids := 0
-		for _, err := range a.IDs(context.Background(), Span{End: 1 << 62}) {
+		for _, err := range a.IDs(context.Background(), store.Span{End: 1 << 62}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"bytes"
@@ -14,18 +14,22 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"google.golang.org/protobuf/proto"
 
+	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/store"
+	"github.com/parley-im/parley/waku/store/storetest"
 )
 
-func openTest(t testing.TB, path string) *SQLite {
+func openTest(t testing.TB, path string) *Archive {
 	t.Helper()
 	return openLimited(t, path, usualLimits)
 }
 
-func openLimited(t testing.TB, path string, l limits) *SQLite {
+func openLimited(t testing.TB, path string, l limits) *Archive {
 	t.Helper()
-	a, err := openSQLite(path, l)
+	a, err := open(path, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,15 +41,22 @@ func openLimited(t testing.TB, path string, l limits) *SQLite {
 	return a
 }
 
+func messageOf(content string, timestamp int64, payload []byte) *wakupb.WakuMessage {
+	return &wakupb.WakuMessage{
+		Payload: payload, ContentTopic: content, Version: proto.Uint32(1),
+		Timestamp: &timestamp, Ephemeral: proto.Bool(false),
+	}
+}
+
 // entryAt returns an entry of a given payload size.
-func entryAt(content string, timestamp int64, seed, size int) Entry {
+func entryAt(content string, timestamp int64, seed, size int) store.Entry {
 	payload := bytes.Repeat([]byte{byte(seed)}, max(size, 8))
 	copy(payload, fmt.Sprintf("%08d", seed))
 	m := messageOf(content, timestamp, payload)
-	return NewEntry("/waku/2/rs/16/32", m)
+	return store.NewEntry(storetest.Pubsub, m)
 }
 
-func keep(t testing.TB, a Archive, entries ...Entry) {
+func keep(t testing.TB, a store.Archive, entries ...store.Entry) {
 	t.Helper()
 	if err := a.Insert(context.Background(), entries...); err != nil {
 		t.Fatal(err)
@@ -53,10 +64,10 @@ func keep(t testing.TB, a Archive, entries ...Entry) {
 }
 
 // holdsAll fails the test unless every entry is there with its data.
-func holdsAll(t testing.TB, a Archive, entries []Entry) {
+func holdsAll(t testing.TB, a store.Archive, entries []store.Entry) {
 	t.Helper()
-	for part := range slices.Chunk(entries, MaxHashes) {
-		q := &Query{IncludeData: true}
+	for part := range slices.Chunk(entries, store.MaxHashes) {
+		q := &store.Query{IncludeData: true}
 		for _, e := range part {
 			q.Hashes = append(q.Hashes, e.Hash)
 		}
@@ -76,7 +87,7 @@ func holdsAll(t testing.TB, a Archive, entries []Entry) {
 }
 
 // dayEntries returns n entries a day on some days, in order.
-func dayEntries(days, n int) (out []Entry) {
+func dayEntries(days, n int) (out []store.Entry) {
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	for i := range days * n {
 		at := start.Add(time.Duration(i) * 24 * time.Hour / time.Duration(n))
@@ -111,7 +122,7 @@ func TestSlices(t *testing.T) {
 		t.Fatalf("files %v, want %v", got, want)
 	}
 	now := time.Date(2026, 3, 4, 6, 0, 0, 0, time.UTC)
-	got, err := a.Prune(context.Background(), Retention{Age: 36 * time.Hour}, now)
+	got, err := a.Prune(context.Background(), store.Retention{Age: 36 * time.Hour}, now)
 	if err != nil || got.Messages != 2+48+36 || got.Bytes <= 0 {
 		t.Errorf("pruned %+v, %v", got, err)
 	}
@@ -182,7 +193,7 @@ func TestLocked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
 	a := openTest(t, path)
-	if _, err := OpenSQLite(path + "/"); !errors.Is(err, ErrLocked) {
+	if _, err := Open(path + "/"); !errors.Is(err, ErrLocked) {
 		t.Fatalf("opened twice: %v", err)
 	}
 	if err := a.Close(); err != nil {
@@ -199,11 +210,11 @@ func TestOpenFails(t *testing.T) {
 	if err := os.WriteFile(text, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := OpenSQLite(text); err == nil {
+	if a, err := Open(text); err == nil {
 		_ = a.Close()
 		t.Error("a text was opened")
 	}
-	if a, err := OpenSQLite(filepath.Join(text, "store")); err == nil {
+	if a, err := Open(filepath.Join(text, "store")); err == nil {
 		_ = a.Close()
 		t.Error("a path below a file was opened")
 	}
@@ -214,11 +225,11 @@ func TestOpenFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	execFile(t, filepath.Join(path, "2026-03-01T00.db"), `PRAGMA user_version = 3`)
-	if _, err := OpenSQLite(path); !errors.Is(err, ErrSchema) {
+	if _, err := Open(path); !errors.Is(err, store.ErrSchema) {
 		t.Errorf("later schema: %v", err)
 	}
 	execFile(t, filepath.Join(path, "2026-03-01T00.db"), `PRAGMA user_version = 2; UPDATE chunks SET fences = x'00'`)
-	if _, err := OpenSQLite(path); !errors.Is(err, errCorrupt) {
+	if _, err := Open(path); !errors.Is(err, errCorrupt) {
 		t.Errorf("damaged: %v", err)
 	}
 }
@@ -255,10 +266,10 @@ func TestDamage(t *testing.T) {
 		}
 		execFile(t, filepath.Join(dir, "2026-03-01T00.db"), sql)
 		a = openTest(t, dir)
-		for _, q := range []*Query{
+		for _, q := range []*store.Query{
 			{Forward: true, IncludeData: true},
-			{Hashes: []message.Hash{entries[5].Hash}, IncludeData: true, PubsubTopic: testPubsub},
-			{Forward: true, IncludeData: true, PubsubTopic: testPubsub, ContentTopics: []string{"/a/1/3/proto"}},
+			{Hashes: []message.Hash{entries[5].Hash}, IncludeData: true, PubsubTopic: storetest.Pubsub},
+			{Forward: true, IncludeData: true, PubsubTopic: storetest.Pubsub, ContentTopics: []string{"/a/1/3/proto"}},
 		} {
 			if page, err := a.Query(context.Background(), q); err == nil {
 				for _, e := range page.Messages {
@@ -301,14 +312,14 @@ func TestPruneTopics(t *testing.T) {
 			if i%2 == 0 {
 				m := entries[i].Message
 				m.ContentTopic = fmt.Sprintf("/own/1/%d/proto", i)
-				entries[i] = NewEntry(testPubsub, m)
+				entries[i] = store.NewEntry(storetest.Pubsub, m)
 			}
 		}
 		for part := range slices.Chunk(entries, 7) {
 			keep(t, a, part...)
 		}
 		for _, left := range []int64{100, 61, 60, 8, 1} {
-			if _, err := a.Prune(context.Background(), Retention{Messages: left}, time.Now()); err != nil {
+			if _, err := a.Prune(context.Background(), store.Retention{Messages: left}, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			want := make(map[string]bool)
@@ -335,16 +346,16 @@ func TestQueryIsBounded(t *testing.T) {
 	t.Parallel()
 	steps := func(n int) (total int) {
 		a := openLimited(t, filepath.Join(t.TempDir(), "store"), limits{chunk: 100, slice: 1 << 30})
-		var entries []Entry
+		var entries []store.Entry
 		for i := range n {
 			entries = append(entries, entryAt(fmt.Sprintf("/a/1/%d/proto", i%5), int64(1000+i), i, 10))
 		}
 		keep(t, a, entries...)
 		for _, forward := range []bool{true, false} {
-			q := &Query{Forward: forward, PubsubTopic: "/waku/2/rs/16/32", IncludeData: true,
+			q := &store.Query{Forward: forward, PubsubTopic: "/waku/2/rs/16/32", IncludeData: true,
 				ContentTopics: []string{"/a/1/0/proto", "/a/1/1/proto", "/a/1/2/proto"}, TimeStart: 1, TimeEnd: math.MaxInt64,
 				Cursor: &entries[n/2].Hash}
-			if page, err := a.Query(context.Background(), q); err != nil || len(page.Messages) != DefaultPage {
+			if page, err := a.Query(context.Background(), q); err != nil || len(page.Messages) != store.DefaultPage {
 				t.Fatal(err)
 			}
 		}
@@ -369,7 +380,7 @@ func TestQueryIsBounded(t *testing.T) {
 // TestGroupCommit: inserts that wait together share a commit, up to a bound.
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
-	a := &SQLite{work: make(chan *insertion, 64)}
+	a := &Archive{work: make(chan *insertion, 64)}
 	first := &insertion{rows: make([]row, 1)}
 	for range 50 {
 		a.work <- &insertion{rows: make([]row, 2)}

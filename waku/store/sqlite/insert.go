@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/waku/store"
 )
 
 // insertion is one call of Insert on its way to the writer.
@@ -22,8 +24,8 @@ type row struct {
 	message []byte
 }
 
-// Insert implements Archive.
-func (a *SQLite) Insert(ctx context.Context, entries ...Entry) error {
+// Insert implements store.Archive.
+func (a *Archive) Insert(ctx context.Context, entries ...store.Entry) error {
 	in := &insertion{rows: make([]row, len(entries)), done: make(chan error, 1)}
 	if err := prepareRows(in.rows, entries, time.Now()); err != nil {
 		return err
@@ -31,7 +33,7 @@ func (a *SQLite) Insert(ctx context.Context, entries ...Entry) error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if a.closed {
-		return ErrClosed
+		return store.ErrClosed
 	}
 	if len(in.rows) == 0 {
 		return nil
@@ -54,7 +56,7 @@ const parallelRows = 128
 
 // prepareRows checks entries and puts them in the form they are stored, which
 // is most of the work of an insert that is not the database's.
-func prepareRows(rows []row, entries []Entry, now time.Time) error {
+func prepareRows(rows []row, entries []store.Entry, now time.Time) error {
 	if len(rows) <= parallelRows {
 		for i := range entries {
 			if err := rows[i].set(&entries[i], now); err != nil {
@@ -77,13 +79,13 @@ func prepareRows(rows []row, entries []Entry, now time.Time) error {
 	return err
 }
 
-func (r *row) set(e *Entry, now time.Time) error {
+func (r *row) set(e *store.Entry, now time.Time) error {
 	if err := e.Check(now); err != nil {
 		return err
 	}
 	raw, err := proto.Marshal(e.Message)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
 	r.record = record{timestamp: e.Message.GetTimestamp(), hash: e.Hash, size: uint32(len(raw))}
 	r.name, r.message = topic{e.PubsubTopic, e.Message.GetContentTopic()}, raw

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"cmp"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/parley-im/parley/waku/store"
 )
 
 // ErrLocked is an archive that another process has open, or this one.
@@ -33,19 +35,10 @@ const (
 // was there to carry, has one in common. It bounds their number.
 var firstDay = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 
-// SQLite is an archive in a directory of SQLite databases, one for each slice
-// of time: a day, or less where more than 256 MiB came in. Removing the oldest
-// entries is removing files.
-//
-// One writer commits concurrent inserts together, and readers do not wait for
-// it. A commit outlives the process; the newest may be lost when the machine
-// loses power.
-//
-// A slice keeps its rows as they come. Their index is in memory for the newest
-// rows and in chunks of some 16,000 for the others, which are written as they
-// stay; see chunk. In memory an archive takes about 2 bytes an entry, and a
-// few megabytes.
-type SQLite struct {
+// Archive is a store archive in a directory of SQLite databases, one for each
+// slice of time: a day, or less where more than 256 MiB came in. It is safe for
+// concurrent use by one process.
+type Archive struct {
 	dir     string // empty for an archive in memory
 	lock    *flock.Flock
 	work    chan *insertion
@@ -80,17 +73,17 @@ type limits struct {
 
 var usualLimits = limits{chunk: 16384, slice: 256 << 20}
 
-var _ Maintainer = (*SQLite)(nil)
+var _ store.Maintainer = (*Archive)(nil)
 
-// OpenSQLite opens or creates the archive at path, a directory; a lock file
+// Open opens or creates the archive at path, a directory; a lock file
 // beside it keeps other processes out (ErrLocked). An archive that an earlier
 // version left there in a file of its own is taken over, which takes some
 // seconds for each million entries. The path "" or ":memory:" is an archive
 // that lives as long as it is open.
-func OpenSQLite(path string) (*SQLite, error) { return openSQLite(path, usualLimits) }
+func Open(path string) (*Archive, error) { return open(path, usualLimits) }
 
-func openSQLite(path string, l limits) (*SQLite, error) {
-	a := &SQLite{work: make(chan *insertion, 64), stopped: make(chan struct{}),
+func open(path string, l limits) (*Archive, error) {
+	a := &Archive{work: make(chan *insertion, 64), stopped: make(chan struct{}),
 		readers: make(chan struct{}, maxReaders), limits: l}
 	var err error
 	if path == "" || path == ":memory:" {
@@ -106,7 +99,7 @@ func openSQLite(path string, l limits) (*SQLite, error) {
 	return a, nil
 }
 
-func (a *SQLite) openMemory() error {
+func (a *Archive) openMemory() error {
 	s := &slice{path: ":memory:"}
 	c, err := connect(s)
 	if err != nil {
@@ -118,7 +111,7 @@ func (a *SQLite) openMemory() error {
 	return s.load(c)
 }
 
-func (a *SQLite) openDirectory(dir string) error {
+func (a *Archive) openDirectory(dir string) error {
 	lock := flock.New(dir + lockSuffix)
 	ok, err := lock.TryLock()
 	if err != nil {
@@ -178,7 +171,7 @@ func removeUnborn(path string) (gone bool, err error) {
 }
 
 // sweep removes what is left of slices whose removal was cut short.
-func (a *SQLite) sweep(files []os.DirEntry) error {
+func (a *Archive) sweep(files []os.DirEntry) error {
 	for _, f := range files {
 		for _, suffix := range suffixes[1:] {
 			name, ok := strings.CutSuffix(f.Name(), sliceSuffix+suffix)
@@ -195,7 +188,7 @@ func (a *SQLite) sweep(files []os.DirEntry) error {
 }
 
 // addSlice opens or creates the slice that starts at a time.
-func (a *SQLite) addSlice(start int64) (*slice, error) {
+func (a *Archive) addSlice(start int64) (*slice, error) {
 	s := &slice{start: start, path: filepath.Join(a.dir, time.Unix(0, start).UTC().Format(sliceName)+sliceSuffix)}
 	c, err := a.pool.get(context.Background(), s)
 	if err != nil {
@@ -213,7 +206,7 @@ func (a *SQLite) addSlice(start int64) (*slice, error) {
 }
 
 // sliceAt returns the last slice that starts at a time or before.
-func (a *SQLite) sliceAt(at int64) *slice {
+func (a *Archive) sliceAt(at int64) *slice {
 	all := *a.slices.Load()
 	i := sort.Search(len(all), func(i int) bool { return all[i].start > at })
 	if i == 0 {
@@ -224,7 +217,7 @@ func (a *SQLite) sliceAt(at int64) *slice {
 
 // sliceFor returns the slice for an entry of a timestamp, making it if need
 // be. writing is held.
-func (a *SQLite) sliceFor(at int64) (*slice, error) {
+func (a *Archive) sliceFor(at int64) (*slice, error) {
 	s := a.sliceAt(at)
 	if a.pool.only != nil {
 		return s, nil
@@ -244,8 +237,8 @@ func (a *SQLite) sliceFor(at int64) (*slice, error) {
 
 func floor(at int64, d time.Duration) int64 { return at - at%int64(d) }
 
-// Close implements Archive.
-func (a *SQLite) Close() error {
+// Close implements store.Archive.
+func (a *Archive) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -266,7 +259,7 @@ func (a *SQLite) Close() error {
 }
 
 // release closes what is open.
-func (a *SQLite) release() error {
+func (a *Archive) release() error {
 	err := a.pool.drop(nil)
 	if a.lock != nil {
 		err = errors.Join(err, a.lock.Unlock())

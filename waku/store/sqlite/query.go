@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/store"
 )
 
 const (
@@ -24,8 +25,8 @@ type place struct {
 	in *slice
 }
 
-// Query implements Archive.
-func (a *SQLite) Query(ctx context.Context, q *Query) (page *Page, err error) {
+// Query implements store.Archive.
+func (a *Archive) Query(ctx context.Context, q *store.Query) (page *store.Page, err error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
@@ -33,18 +34,18 @@ func (a *SQLite) Query(ctx context.Context, q *Query) (page *Page, err error) {
 		page, err = r.query(q)
 		return err
 	})
-	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrUnknownCursor) && !errors.Is(err, ErrClosed) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrUnknownCursor) && !errors.Is(err, store.ErrClosed) {
 		err = fmt.Errorf("querying the store archive: %w", err)
 	}
 	return page, err
 }
 
 // read lets do read while nothing is removed.
-func (a *SQLite) read(ctx context.Context, do func(*reader) error) error {
+func (a *Archive) read(ctx context.Context, do func(*reader) error) error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if a.closed {
-		return ErrClosed
+		return store.ErrClosed
 	}
 	select {
 	case a.readers <- struct{}{}:
@@ -73,7 +74,7 @@ type reader struct {
 }
 
 // query answers one page.
-func (r *reader) query(q *Query) (*Page, error) {
+func (r *reader) query(q *store.Query) (*store.Page, error) {
 	// One more than the page tells whether there is another.
 	size := q.PageSize()
 	w := within{from: key{q.TimeStart, nil}, to: last, forward: q.Forward, limit: size + 1}
@@ -86,7 +87,7 @@ func (r *reader) query(q *Query) (*Page, error) {
 			return nil, err
 		}
 		if len(at) == 0 {
-			return nil, fmt.Errorf("%w: %s", ErrUnknownCursor, *q.Cursor)
+			return nil, fmt.Errorf("%w: %s", store.ErrUnknownCursor, *q.Cursor)
 		}
 		if k := at[0].key(); q.Forward && compareKeys(w.from, k.after()) < 0 {
 			w.from = k.after()
@@ -120,7 +121,7 @@ func (r *reader) query(q *Query) (*Page, error) {
 	if !q.Forward {
 		slices.Reverse(found)
 	}
-	page := &Page{Messages: make([]Entry, len(found))}
+	page := &store.Page{Messages: make([]store.Entry, len(found))}
 	for i := range found {
 		page.Messages[i].Hash = found[i].hash
 	}
@@ -128,18 +129,13 @@ func (r *reader) query(q *Query) (*Page, error) {
 		err = r.fill(page.Messages, found, q.Encoded)
 	}
 	if more {
-		page.Cursor = page.edge(q.Forward)
+		outer := page.Messages[0].Hash
+		if q.Forward {
+			outer = page.Messages[size-1].Hash
+		}
+		page.Cursor = &outer
 	}
 	return page, err
-}
-
-// edge is the hash a further page starts behind.
-func (p *Page) edge(forward bool) *message.Hash {
-	h := p.Messages[0].Hash
-	if forward {
-		h = p.Messages[len(p.Messages)-1].Hash
-	}
-	return &h
 }
 
 // scan returns the first entries within w, of some topic pairs or, when none
@@ -294,7 +290,7 @@ func (r *reader) find(hashes ...message.Hash) (out []place, err error) {
 
 // lookup returns the asked hashes that are there and within w, in the query's
 // direction.
-func (r *reader) lookup(q *Query, w *within) ([]place, error) {
+func (r *reader) lookup(q *store.Query, w *within) ([]place, error) {
 	found, err := r.find(q.Hashes...)
 	if err != nil {
 		return nil, err
@@ -343,7 +339,7 @@ func (r *reader) pubsub(p *place) (string, error) {
 }
 
 // fill reads what entries have beside their hash.
-func (r *reader) fill(entries []Entry, found []place, encoded bool) error {
+func (r *reader) fill(entries []store.Entry, found []place, encoded bool) error {
 	r.close() // the snapshot may be older than what was found
 	for i := range found {
 		p, e := &found[i], &entries[i]

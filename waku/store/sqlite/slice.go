@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"errors"
@@ -10,10 +10,8 @@ import (
 
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/store"
 )
-
-// ErrSchema is a database written by a later version of the program.
-var ErrSchema = errors.New("store: unknown database schema")
 
 const (
 	// sliceVersion is kept as the user_version of a slice's database.
@@ -152,7 +150,7 @@ func (c *conn) migrate() error {
 		return nil
 	case 0:
 	default:
-		return fmt.Errorf("%w: %s has version %d, this program knows %d", ErrSchema, c.of.path, version, sliceVersion)
+		return fmt.Errorf("%w: %s has version %d, this program knows %d", store.ErrSchema, c.of.path, version, sliceVersion)
 	}
 	return c.within(func() error {
 		return c.db.Exec(sliceSchema + fmt.Sprintf(`PRAGMA user_version = %d;`, sliceVersion))
