@@ -31,17 +31,18 @@
 // first of their time comes in, and so on, so that a few old messages do not
 // make many partitions. It is made when the first message of its time is
 // written, the next one somewhat ahead. Each has an index by time, one by topic
-// and time, and one by hash. A message takes some 250 bytes beside its
+// and time, and one by hash. A message takes some 210 bytes beside its
 // own size.
 //
 // Retention drops partitions, which gives their room back to the disk at once.
 // What is left to remove of the oldest is deleted, or, when the partition is
 // small or mostly empty, the rest is written anew. Choose Config.Slice so that
 // a partition is a small part of what is kept: two days (the default) for 30
-// days, an hour for a day. Looking up a hash asks each partition, so some
-// dozens of them are the most one should have. A change of Config.Slice holds
-// for new partitions. Pruning about as often as a slice is long lets dropping do
-// nearly all of it; pruning more often deletes more rows one by one.
+// days, an hour for a day. Looking up a hash asks the newest partitions, and if
+// it is not there the others one after the other, so some dozens of them are the
+// most one should have. A change of Config.Slice holds for new partitions.
+// Pruning about as often as a slice is long lets dropping do nearly all of it;
+// pruning more often deletes more rows one by one.
 //
 // # Tuning
 //

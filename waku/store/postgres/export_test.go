@@ -28,8 +28,12 @@ func Bare(ctx context.Context, c *connection, table string, entries []store.Entr
 // Statements are those that read messages.
 func Statements() map[string]string {
 	out := map[string]string{
-		"lookup": lookupSQL, "lookup, data": lookupDataSQL, "read": readSQL, "duplicates": absentSQL,
+		"read": readSQL, "duplicates": absentSQL,
 		"forget": forgetSQL, "ids": idsSQL, "ids of pubsub topics": idsOfSQL, "oldest": oldestSQL, "newest": newestOf,
+	}
+	for i := range 4 {
+		data, since := i&1 != 0, i&2 != 0
+		out[fmt.Sprintf("lookup, data %v, since %v", data, since)] = lookupSQL(data, since)
 	}
 	for i := range 8 {
 		byTopic, data, forward := i&1 != 0, i&2 != 0, i&4 != 0

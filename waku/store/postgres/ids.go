@@ -52,7 +52,7 @@ func (a *Archive) IDs(ctx context.Context, s store.Span) iter.Seq2[store.ID, err
 func ids(ctx context.Context, c *connection, w *within, pubsubTopics []string) ([]found, error) {
 	args := []any{w.from.timestamp, w.from.hash, w.to.timestamp, w.to.hash, w.limit}
 	if len(pubsubTopics) == 0 {
-		return read(ctx, c, false, idsSQL, args...)
+		return read(ctx, c, keysOnly, idsSQL, args...)
 	}
 	keys := make([][]byte, len(pubsubTopics))
 	for i, name := range pubsubTopics {
@@ -66,7 +66,7 @@ func ids(ctx context.Context, c *connection, w *within, pubsubTopics []string) (
 	if err != nil || len(numbers) == 0 {
 		return nil, err
 	}
-	return read(ctx, c, false, idsOfSQL, append(args, numbers)...)
+	return read(ctx, c, keysOnly, idsOfSQL, append(args, numbers)...)
 }
 
 const (

@@ -47,6 +47,7 @@ type row struct {
 	timestamp int64
 	hash      message.Hash
 	topic     topic
+	pubsub    int32 // the number of the pubsub topic, known to the writer
 	// data is the row as COPY has it in binary: the number of columns, and
 	// each with its length before it.
 	data []byte
@@ -68,29 +69,45 @@ func compareRows(a, b row) int {
 
 // insertion is one call of Insert on its way to the writer.
 type insertion struct {
-	rows []row
-	done chan error
+	size int // entries
+	// ready is closed when they are checked and encoded: when rows is there, or
+	// refused says what is wrong with them.
+	ready   chan struct{}
+	rows    []row
+	refused error
+	done    chan error
 }
 
-// Insert implements store.Archive. Calls at the same time share a commit.
-func (a *Archive) Insert(ctx context.Context, entries ...store.Entry) error {
+// encode makes the rows.
+func (in *insertion) encode(entries []store.Entry) {
+	defer close(in.ready)
 	rows, err := rowsOf(entries, time.Now())
 	if err != nil {
-		return err
+		in.refused = err
+		return
 	}
+	in.rows = rows
+}
+
+// Insert implements store.Archive. Calls at the same time share a commit. The
+// entries are checked and encoded while the writer begins.
+func (a *Archive) Insert(ctx context.Context, entries ...store.Entry) error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if a.closed {
 		return store.ErrClosed
 	}
-	if len(rows) == 0 {
+	if len(entries) == 0 {
 		return nil
 	}
-	in := &insertion{rows: rows, done: make(chan error, 1)}
+	in := &insertion{size: len(entries), ready: make(chan struct{}), done: make(chan error, 1)}
 	select {
 	case a.work <- in:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if in.encode(entries); in.refused != nil {
+		return in.refused
 	}
 	select {
 	case err := <-in.done:
@@ -157,7 +174,7 @@ func encode(rows []row, entries []store.Entry, now time.Time) error {
 func (a *Archive) writeLoop() {
 	defer close(a.stopped)
 	for in := range a.work {
-		group, size := []*insertion{in}, len(in.rows)
+		group, size := []*insertion{in}, in.size
 	gather:
 		for size < maxGroup {
 			select {
@@ -165,7 +182,7 @@ func (a *Archive) writeLoop() {
 				if !ok {
 					break gather
 				}
-				group, size = append(group, next), size+len(next.rows)
+				group, size = append(group, next), size+next.size
 			default:
 				break gather
 			}
@@ -184,12 +201,15 @@ func (a *Archive) writeLoop() {
 	}
 }
 
-// merge returns the rows of a group in order, each once.
+// merge waits for the rows of a group and returns them in order, each once. It
+// may change the rows of a group of one.
 func merge(group []*insertion) []row {
+	<-group[0].ready
 	rows := group[0].rows
 	if len(group) > 1 {
 		rows = nil
 		for _, in := range group {
+			<-in.ready
 			rows = append(rows, in.rows...)
 		}
 	}

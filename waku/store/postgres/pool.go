@@ -35,6 +35,7 @@ var settings = map[string]string{
 	"enable_mergejoin":    "off",
 	"enable_sort":         "off",
 	"enable_material":     "off",
+	"enable_bitmapscan":   "off",
 	"jit":                 "off",
 	"client_min_messages": "warning",
 

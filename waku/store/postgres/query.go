@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -45,13 +46,36 @@ type within struct {
 	from, to key
 	forward  bool
 	limit    int
+	// recent is since when entries are likely to be asked for by their hash.
+	recent int64
 }
 
 // found is an entry that was found.
 type found struct {
 	key
 	pubsub  string
-	message *wakupb.WakuMessage // nil without data
+	message *wakupb.WakuMessage // nil unless decoded
+	encoded []byte              // nil unless encoded
+}
+
+// form is how messages are wanted.
+type form int
+
+const (
+	keysOnly form = iota
+	encoded
+	decoded
+)
+
+// formOf is what a query asks for.
+func formOf(q *store.Query) form {
+	switch {
+	case !q.IncludeData:
+		return keysOnly
+	case q.Encoded:
+		return encoded
+	}
+	return decoded
 }
 
 // rangeSQL are the conditions of a scan. Those on the timestamp alone choose the
@@ -85,13 +109,23 @@ func statement(byTopic, data, forward bool) string {
 		` ORDER BY m.topic` + direction + `, ` + strings.TrimPrefix(order(`m`), ` ORDER BY `) + ` LIMIT $5) i WHERE t.key = ANY($6)` + order(`i`) + ` LIMIT $5) k` + join + order(`k`)
 }
 
-// lookupSQL finds the entries of hashes, all of them in one walk through the
-// partitions. OFFSET 0 keeps the planner from beginning elsewhere.
+// lookupSQL returns the text of a lookup of hashes among the entries since a
+// time, or before it. It walks the partitions for each hash, and no further than
+// to where that is: the first one found is the only one.
+func lookupSQL(data, since bool) string {
+	field, when := ``, `<`
+	if data {
+		field = `, m.message`
+	}
+	if since {
+		when = `>=`
+	}
+	return `SELECT m.timestamp, m.hash, p.name` + field + ` FROM unnest($1::bytea[]) AS k (hash)
+CROSS JOIN LATERAL (SELECT m.timestamp, m.hash, m.topic` + field + ` FROM messages m WHERE m.hash = k.hash AND m.timestamp ` + when + ` $2 LIMIT 1) m
+JOIN topics t ON t.id = m.topic JOIN pubsubs p ON p.id = t.pubsub`
+}
+
 const (
-	lookupSQL = `SELECT m.timestamp, m.hash, p.name FROM (SELECT timestamp, hash, topic FROM messages WHERE hash = ANY($1) OFFSET 0) m
-JOIN topics t ON t.id = m.topic JOIN pubsubs p ON p.id = t.pubsub`
-	lookupDataSQL = `SELECT m.timestamp, m.hash, p.name, m.message FROM (SELECT timestamp, hash, topic, message FROM messages WHERE hash = ANY($1) OFFSET 0) m
-JOIN topics t ON t.id = m.topic JOIN pubsubs p ON p.id = t.pubsub`
 	// readSQL reads entries whose keys are known.
 	readSQL = `SELECT m.timestamp, m.hash, p.name, m.message FROM unnest($1::bigint[], $2::bytea[]) AS k (timestamp, hash)
 JOIN messages m ON m.timestamp = k.timestamp AND m.hash = k.hash
@@ -104,7 +138,7 @@ func (a *Archive) Query(ctx context.Context, q *store.Query) (page *store.Page, 
 		return nil, err
 	}
 	err = a.read(ctx, "querying the store archive", func(c *connection) (err error) {
-		page, err = query(ctx, c, q)
+		page, err = query(ctx, c, q, time.Now().Add(-a.writer.slice).UnixNano())
 		return err
 	})
 	if err != nil {
@@ -113,10 +147,10 @@ func (a *Archive) Query(ctx context.Context, q *store.Query) (page *store.Page, 
 	return page, nil
 }
 
-func query(ctx context.Context, c *connection, q *store.Query) (*store.Page, error) {
+func query(ctx context.Context, c *connection, q *store.Query, recent int64) (*store.Page, error) {
 	size := q.PageSize()
 	// One more than the page tells whether there is another.
-	w := &within{from: key{q.TimeStart, []byte{}}, to: last, forward: q.Forward, limit: size + 1}
+	w := &within{from: key{q.TimeStart, []byte{}}, to: last, forward: q.Forward, limit: size + 1, recent: recent}
 	if q.TimeEnd != 0 {
 		w.to = key{q.TimeEnd, []byte{}}
 	}
@@ -129,11 +163,11 @@ func query(ctx context.Context, c *connection, q *store.Query) (*store.Page, err
 	var err error
 	switch {
 	case len(q.Hashes) > 0:
-		entries, err = lookup(ctx, c, q, w)
+		entries, err = lookupHashes(ctx, c, q, w)
 	case len(q.ContentTopics) > 0:
 		entries, err = scanTopics(ctx, c, q, w)
 	default:
-		entries, err = scan(ctx, c, q.IncludeData, w, nil)
+		entries, err = scan(ctx, c, formOf(q), w, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -147,7 +181,7 @@ func query(ctx context.Context, c *connection, q *store.Query) (*store.Page, err
 	for i, f := range entries {
 		page.Messages[i].Hash = message.Hash(f.hash)
 		if q.IncludeData {
-			page.Messages[i].PubsubTopic, page.Messages[i].Message = f.pubsub, f.message
+			page.Messages[i].PubsubTopic, page.Messages[i].Message, page.Messages[i].Encoded = f.pubsub, f.message, f.encoded
 		}
 	}
 	if more && q.Forward {
@@ -160,7 +194,7 @@ func query(ctx context.Context, c *connection, q *store.Query) (*store.Page, err
 
 // start has w begin behind a cursor.
 func (w *within) start(ctx context.Context, c *connection, cursor *message.Hash) error {
-	at, err := read(ctx, c, false, lookupSQL, [][]byte{cursor[:]})
+	at, err := lookup(ctx, c, keysOnly, [][]byte{cursor[:]}, w.recent)
 	if err != nil {
 		return err
 	}
@@ -190,12 +224,12 @@ func (w *within) compare(a, b found) int {
 
 // scan returns the first entries within w of the topics with the given keys, or
 // of all topics for nil.
-func scan(ctx context.Context, c *connection, data bool, w *within, topics [][]byte) ([]found, error) {
+func scan(ctx context.Context, c *connection, as form, w *within, topics [][]byte) ([]found, error) {
 	args := []any{w.from.timestamp, w.from.hash, w.to.timestamp, w.to.hash, w.limit}
 	if topics != nil {
 		args = append(args, topics)
 	}
-	return read(ctx, c, data, statement(topics != nil, data, w.forward), args...)
+	return read(ctx, c, as, statement(topics != nil, as != keysOnly, w.forward), args...)
 }
 
 // scanTopics merges the scans of a query's topics.
@@ -207,13 +241,13 @@ func scanTopics(ctx context.Context, c *connection, q *store.Query, w *within) (
 		keys = append(keys, topic{q.PubsubTopic, content}.key())
 	}
 	if len(keys) <= topicShare {
-		return scan(ctx, c, q.IncludeData, w, keys)
+		return scan(ctx, c, formOf(q), w, keys)
 	}
 	// The messages are read when it is known which.
 	var entries []found
 	rest := *w
 	for share := range slices.Chunk(keys, topicShare) {
-		more, err := scan(ctx, c, false, &rest, share)
+		more, err := scan(ctx, c, keysOnly, &rest, share)
 		if err != nil {
 			return nil, err
 		}
@@ -235,24 +269,21 @@ func scanTopics(ctx context.Context, c *connection, q *store.Query, w *within) (
 	for i, e := range entries {
 		timestamps[i], hashes[i] = e.timestamp, e.hash
 	}
-	entries, err := read(ctx, c, true, readSQL, timestamps, hashes)
+	entries, err := read(ctx, c, formOf(q), readSQL, timestamps, hashes)
 	slices.SortFunc(entries, w.compare)
 	return entries, err
 }
 
-// lookup returns the entries of a query's hashes that are there and within w.
-func lookup(ctx context.Context, c *connection, q *store.Query, w *within) ([]found, error) {
+// lookupHashes returns the entries of a query's hashes that are there and
+// within w.
+func lookupHashes(ctx context.Context, c *connection, q *store.Query, w *within) ([]found, error) {
 	hashes := make([][]byte, len(q.Hashes))
 	for i := range q.Hashes {
 		hashes[i] = q.Hashes[i][:]
 	}
 	slices.SortFunc(hashes, bytes.Compare)
 	hashes = slices.CompactFunc(hashes, bytes.Equal)
-	sql := lookupSQL
-	if q.IncludeData {
-		sql = lookupDataSQL
-	}
-	entries, err := read(ctx, c, q.IncludeData, sql, hashes)
+	entries, err := lookup(ctx, c, formOf(q), hashes, w.recent)
 	entries = slices.DeleteFunc(entries, func(f found) bool {
 		return q.PubsubTopic != "" && f.pubsub != q.PubsubTopic || compareKeys(f.key, w.from) < 0 || compareKeys(f.key, w.to) >= 0
 	})
@@ -260,9 +291,35 @@ func lookup(ctx context.Context, c *connection, q *store.Query, w *within) ([]fo
 	return entries, err
 }
 
+// lookup returns the entries of sorted hashes: first those since recent, as
+// most that are asked for are, and then, of the hashes that are left, the
+// others.
+func lookup(ctx context.Context, c *connection, as form, hashes [][]byte, recent int64) ([]found, error) {
+	entries, err := read(ctx, c, as, lookupSQL(as != keysOnly, true), hashes, recent)
+	if err != nil {
+		return nil, err
+	}
+	there := make([]bool, len(hashes))
+	for i := range entries {
+		at, _ := slices.BinarySearchFunc(hashes, entries[i].hash, bytes.Compare)
+		there[at] = true
+	}
+	var left [][]byte
+	for i, h := range hashes {
+		if !there[i] {
+			left = append(left, h)
+		}
+	}
+	if len(left) == 0 {
+		return entries, nil
+	}
+	older, err := read(ctx, c, as, lookupSQL(as != keysOnly, false), left, recent)
+	return append(entries, older...), err
+}
+
 // read reads what a statement finds: timestamp, hash, and, if there are more
 // columns, pubsub topic and message.
-func read(ctx context.Context, c *connection, data bool, sql string, args ...any) ([]found, error) {
+func read(ctx context.Context, c *connection, as form, sql string, args ...any) ([]found, error) {
 	rows, err := c.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
@@ -275,11 +332,14 @@ func read(ctx context.Context, c *connection, data bool, sql string, args ...any
 		entries []found
 	)
 	_, err = pgx.ForEachRow(rows, columns[:len(rows.FieldDescriptions())], func() error {
-		f.message = nil
+		f.message, f.encoded = nil, nil
 		if f.pubsub != string(pubsub) {
 			f.pubsub = string(pubsub)
 		}
-		if data {
+		switch as {
+		case encoded:
+			f.encoded = append([]byte{}, raw...)
+		case decoded:
 			f.message = new(wakupb.WakuMessage)
 			if err := proto.Unmarshal(raw, f.message); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +40,7 @@ type number struct{ topic, pubsub int32 }
 func (w *writer) write(group []*insertion) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	rows := merge(group)
+	rows := sync.OnceValue(func() []row { return merge(group) })
 	return w.pool.do(ctx, func(c *connection) error {
 		err := w.insert(ctx, c, rows)
 		if err != nil {
@@ -49,12 +50,13 @@ func (w *writer) write(group []*insertion) error {
 	})
 }
 
-// insert is one transaction.
-func (w *writer) insert(ctx context.Context, c *connection, rows []row) error {
+// insert is one transaction. It asks for the rows when it has begun.
+func (w *writer) insert(ctx context.Context, c *connection, wait func() []row) error {
 	newest, err := w.begin(ctx, c)
 	if err != nil {
 		return err
 	}
+	rows := wait()
 	if err := w.cover(ctx, c, rows, time.Now().UnixNano()); err != nil {
 		return fmt.Errorf("making partitions: %w", err)
 	}
@@ -72,7 +74,7 @@ func (w *writer) insert(ctx context.Context, c *connection, rows []row) error {
 		`COPY messages (timestamp, hash, topic, message) FROM STDIN BINARY`); err != nil {
 		return err
 	}
-	return w.commit(ctx, c, rows, newest)
+	return w.commit(ctx, c, rows)
 }
 
 // begin begins the transaction, waits for its turn and forgets what is out of
@@ -177,28 +179,40 @@ func (w *writer) number(ctx context.Context, c *connection, rows []row) error {
 		clear(w.topics)
 		clear(w.pubsubs)
 	}
-	var unknown []topic
-	asked := make(map[topic]bool)
-	for i := range rows {
-		t := rows[i].topic
-		if _, ok := w.topics[t]; !ok && !asked[t] {
-			asked[t] = true
-			unknown = append(unknown, t)
-		}
+	unknown := w.apply(rows)
+	if len(unknown) == 0 {
+		return nil
 	}
-	if len(unknown) > 0 {
-		if err := w.learn(ctx, c, unknown); err != nil {
-			return err
-		}
+	if err := w.learn(ctx, c, unknown); err != nil {
+		return err
 	}
-	for i := range rows {
-		n, ok := w.topics[rows[i].topic]
-		if !ok {
-			return fmt.Errorf("a topic has no number")
-		}
-		binary.BigEndian.PutUint32(rows[i].data[topicAt:], uint32(n.topic))
+	if left := w.apply(rows); len(left) > 0 {
+		return fmt.Errorf("%d topics have no number", len(left))
 	}
 	return nil
+}
+
+// apply writes the numbers that are known into rows, and returns the topics
+// that have none, each once.
+func (w *writer) apply(rows []row) (unknown []topic) {
+	var asked map[topic]bool
+	for i := range rows {
+		r := &rows[i]
+		n, ok := w.topics[r.topic]
+		if !ok {
+			if asked == nil {
+				asked = make(map[topic]bool)
+			}
+			if !asked[r.topic] {
+				asked[r.topic] = true
+				unknown = append(unknown, r.topic)
+			}
+			continue
+		}
+		r.pubsub = n.pubsub
+		binary.BigEndian.PutUint32(r.data[topicAt:], uint32(n.topic))
+	}
+	return unknown
 }
 
 // learn finds or gives the numbers of topics.
@@ -247,29 +261,30 @@ WHERE NOT EXISTS (SELECT FROM topics t WHERE t.key = n.key)`, topicKeys, pubsubs
 	return err
 }
 
-const (
-	newestSQL  = `UPDATE state SET newest = $1 WHERE newest < $1`
-	volumesSQL = `INSERT INTO volumes AS v (slice, day, pubsub, messages, bytes)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
-ON CONFLICT (slice, day, pubsub) DO UPDATE SET messages = v.messages + excluded.messages, bytes = v.bytes + excluded.bytes`
+// countSQL adds to the volumes, and brings newest up to $6.
+const countSQL = `WITH counted AS (
+	INSERT INTO volumes AS v (slice, day, pubsub, messages, bytes)
+	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
+	ON CONFLICT (slice, day, pubsub) DO UPDATE SET messages = v.messages + excluded.messages, bytes = v.bytes + excluded.bytes
 )
+UPDATE state SET newest = $6 WHERE newest < $6`
 
 // commit counts the rows and ends the transaction.
-func (w *writer) commit(ctx context.Context, c *connection, rows []row, newest int64) error {
+func (w *writer) commit(ctx context.Context, c *connection, rows []row) error {
 	var v volumes
+	var s span
 	for i := range rows {
 		r := &rows[i]
-		s, ok := find(w.spans, r.timestamp)
-		if !ok {
-			return fmt.Errorf("there is no partition for %d", r.timestamp)
+		if r.timestamp < s.start || r.timestamp >= s.stop {
+			var ok bool
+			if s, ok = find(w.spans, r.timestamp); !ok {
+				return fmt.Errorf("there is no partition for %d", r.timestamp)
+			}
 		}
-		v.add(volume{s.start, r.timestamp / day, w.topics[r.topic].pubsub}, int64(r.size()))
+		v.add(volume{s.start, r.timestamp / day, r.pubsub}, int64(r.size()))
 	}
 	b := new(pgx.Batch)
-	b.Queue(volumesSQL, v.columns()...)
-	if last := rows[len(rows)-1].timestamp; last > newest {
-		b.Queue(newestSQL, last)
-	}
+	b.Queue(countSQL, append(v.columns(), rows[len(rows)-1].timestamp)...)
 	b.Queue(`COMMIT`)
 	return c.SendBatch(ctx, b).Close()
 }
@@ -287,6 +302,8 @@ type volume struct {
 // volumes are counts of messages and of their bytes.
 type volumes struct {
 	of              map[volume]int
+	last            volume // what was counted last, and where
+	at              int
 	slices, days    []int64
 	pubsubs         []int32
 	messages, bytes []int64
@@ -294,6 +311,15 @@ type volumes struct {
 
 // add counts a message.
 func (v *volumes) add(of volume, bytes int64) {
+	if v.of == nil || of != v.last {
+		v.last, v.at = of, v.place(of)
+	}
+	v.messages[v.at]++
+	v.bytes[v.at] += bytes
+}
+
+// place is where a volume is counted.
+func (v *volumes) place(of volume) int {
 	i, ok := v.of[of]
 	if !ok {
 		if v.of == nil {
@@ -304,9 +330,8 @@ func (v *volumes) add(of volume, bytes int64) {
 		v.slices, v.days, v.pubsubs = append(v.slices, of.slice), append(v.days, of.day), append(v.pubsubs, of.pubsub)
 		v.messages, v.bytes = append(v.messages, 0), append(v.bytes, 0)
 	}
-	v.messages[i]++
-	v.bytes[i] += bytes
+	return i
 }
 
-// columns are the parameters of volumesSQL.
+// columns are the first parameters of countSQL.
 func (v *volumes) columns() []any { return []any{v.slices, v.days, v.pubsubs, v.messages, v.bytes} }
