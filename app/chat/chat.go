@@ -25,9 +25,16 @@ type Chat struct {
 	Kind message.ChatKind `json:"kind"`
 	// Peer is the other in a 1:1 chat.
 	Peer key.Public `json:"peer,omitzero"`
+	// Name is what a group or channel is called, Color its colour as #rrggbb;
+	// both empty in 1:1 chats, which go by the other's.
+	Name  string `json:"name,omitempty"`
+	Color string `json:"color,omitempty"`
 	// Active chats are shown; one with a stranger is not.
 	Active bool `json:"active,omitempty"`
-	Muted  bool `json:"muted,omitempty"`
+	// Muted chats do not call for attention; see IsMuted. MutedUntil is in Unix
+	// milliseconds, 0 for a chat that is muted until it is unmuted.
+	Muted      bool  `json:"muted,omitempty"`
+	MutedUntil int64 `json:"muted_until,omitempty"`
 	// LastClock is the newest clock sent or received, in milliseconds.
 	LastClock uint64 `json:"last_clock,omitempty"`
 	// ClearedClock is that of the newest message when the chat was cleared or
@@ -35,6 +42,10 @@ type Chat struct {
 	ClearedClock uint64 `json:"cleared_clock,omitempty"`
 	// ReadClock is that of the newest message that was read.
 	ReadClock uint64 `json:"read_clock,omitempty"`
+	// UnreadCount is how many messages of others are newer than that (an album
+	// is one), MentionCount how many of them call for us by name or reply.
+	UnreadCount  int `json:"unread_count,omitempty"`
+	MentionCount int `json:"mention_count,omitempty"`
 }
 
 // NewOneToOne returns the chat with somebody, not yet active.
@@ -71,15 +82,22 @@ func (c Chat) Cleared(clock uint64) bool { return clock <= c.ClearedClock }
 // Clear forgets everything up to now; the caller deletes the messages.
 func (c Chat) Clear() Chat {
 	c.ClearedClock = c.LastClock
-	c.ReadClock = max(c.ReadClock, c.LastClock)
+	return c.MarkRead(c.LastClock)
+}
+
+// MarkRead takes note that everything up to a clock was read. Having read
+// everything leaves nothing unread; after less than that the caller counts
+// anew.
+func (c Chat) MarkRead(clock uint64) Chat {
+	c.ReadClock = max(c.ReadClock, min(clock, c.LastClock))
+	if c.ReadClock == c.LastClock {
+		c.UnreadCount, c.MentionCount = 0, 0
+	}
 	return c
 }
 
-// Read takes note that everything up to a clock was read.
-func (c Chat) Read(clock uint64) Chat {
-	c.ReadClock = max(c.ReadClock, min(clock, c.LastClock))
-	return c
-}
+// Unread tells whether a message of that clock was not read yet.
+func (c Chat) Unread(clock uint64) bool { return clock > c.ReadClock && !c.Cleared(clock) }
 
 // ErrChatID means that a message does not say which chat it belongs to.
 var ErrChatID = errors.New("chat message without a valid chat id")
@@ -97,10 +115,17 @@ type Place struct {
 	MustExist bool
 }
 
+// Addressed is a message that says which chat it belongs to: a ChatMessage and
+// whatever refers to one.
+type Addressed interface {
+	GetChatId() string
+	GetMessageType() apppb.MessageType
+}
+
 // Match finds the chat of a received message (62/STATUS-PAYLOADS, Chats). In a
 // 1:1 chat what the message says does not count, but who signed it; only
 // another device of ours is believed about whom it wrote to.
-func Match(m *apppb.ChatMessage, author, self key.Public) (Place, error) {
+func Match(m Addressed, author, self key.Public) (Place, error) {
 	own := author == self
 	if m.GetMessageType() == apppb.MessageType_ONE_TO_ONE {
 		peer := author
@@ -128,4 +153,27 @@ var kinds = map[apppb.MessageType]message.ChatKind{
 	apppb.MessageType_PUBLIC_GROUP:   message.PublicChat,
 	apppb.MessageType_PRIVATE_GROUP:  message.PrivateGroup,
 	apppb.MessageType_COMMUNITY_CHAT: message.Community,
+}
+
+// MessageType returns how messages say that they are for a kind of chat.
+func MessageType(kind message.ChatKind) (apppb.MessageType, error) {
+	for number, its := range kinds {
+		if its == kind {
+			return number, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %s", ErrMessageType, kind)
+}
+
+// CheckAddress checks that a message says which chat it is for, and returns
+// the chat's kind.
+func CheckAddress(m Addressed) (message.ChatKind, error) {
+	if m.GetChatId() == "" {
+		return message.NoChat, ErrChatID
+	}
+	kind, ok := kinds[m.GetMessageType()]
+	if !ok {
+		return message.NoChat, fmt.Errorf("%w: %d", ErrMessageType, m.GetMessageType())
+	}
+	return kind, nil
 }

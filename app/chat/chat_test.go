@@ -54,11 +54,11 @@ func TestChat(t *testing.T) {
 	if c.LastClock != 10 || c.Cleared(1) {
 		t.Errorf("%+v", c)
 	}
-	c = c.Read(8).Read(5)
+	c = c.MarkRead(8).MarkRead(5)
 	if c.ReadClock != 8 {
 		t.Errorf("read up to %d", c.ReadClock)
 	}
-	if c.Read(99).ReadClock != 10 {
+	if c.MarkRead(99).ReadClock != 10 {
 		t.Error("read what has not come yet")
 	}
 	c = c.Clear()

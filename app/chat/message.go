@@ -3,7 +3,7 @@ package chat
 import (
 	"bytes"
 	"cmp"
-	"strconv"
+	"slices"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/message"
@@ -48,97 +48,57 @@ type Message struct {
 	ID   message.ID `json:"id"`
 	Chat string     `json:"chat"`
 	From key.Public `json:"from"`
-	Text string     `json:"text"`
+	// Author is what the author says of themselves.
+	Author Author `json:"author,omitzero"`
+	Text   string `json:"text"`
 	// ContentType is what kind of thing is said: text, emoji, sticker, image,
-	// audio, community, contact_request, …; see ContentType.
+	// audio, community, contact_request, …; see ContentType. It is empty when
+	// the message was deleted.
 	ContentType string `json:"content_type"`
 	// Clock orders the chat; Timestamp is when the author says to have written
 	// it. Both in milliseconds.
 	Clock     uint64 `json:"clock"`
 	Timestamp uint64 `json:"timestamp"`
 	State     State  `json:"state"`
-	// ReplyTo is the id of the message this one answers, empty for none.
+	// ReplyTo is the id of the message this one answers, Thread that of the
+	// message whose thread it belongs to; empty for none.
 	ReplyTo string `json:"reply_to,omitempty"`
+	Thread  string `json:"thread,omitempty"`
+	// Mentions are the people the text calls by key, each once and in order;
+	// MentionsAll tells that it calls everybody.
+	Mentions    []key.Public `json:"mentions,omitempty"`
+	MentionsAll bool         `json:"mentions_all,omitempty"`
 
+	// Of these there is one at most.
 	Sticker *Sticker `json:"sticker,omitempty"`
 	Image   *Image   `json:"image,omitempty"`
 	Audio   *Audio   `json:"audio,omitempty"`
 	Bridge  *Bridge  `json:"bridge,omitempty"`
+	Discord *Discord `json:"discord,omitempty"`
 	// Community is a signed application message of type COMMUNITY_DESCRIPTION.
-	Community []byte `json:"community,omitempty"`
+	Community   []byte       `json:"community,omitempty"`
+	Transaction *Transaction `json:"transaction,omitempty"`
+
+	// Links are previews of what the text links to, made by the author.
+	Links       []Link       `json:"links,omitempty"`
+	StatusLinks []StatusLink `json:"status_links,omitempty"`
+	Payments    []Payment    `json:"payments,omitempty"`
+
+	// Edited is what the newest edit was, nil for none.
+	Edited *Edited `json:"edited,omitempty"`
+	// Deleted is set when the message was deleted, and there is no content.
+	Deleted *Deleted `json:"deleted,omitempty"`
 }
 
-// Sticker is the content of a sticker message.
-type Sticker struct {
-	Hash string `json:"hash"`
-	Pack int32  `json:"pack"`
+// Author is what the author of a message says of themselves, in that message.
+// Nothing of it is proven.
+type Author struct {
+	DisplayName string `json:"display_name,omitempty"`
+	// ENSName is a claim until a resolver confirms it.
+	ENSName string `json:"ens_name,omitempty"`
+	// Color is the number of a customisation colour, 0 for none.
+	Color uint32 `json:"color,omitempty"`
 }
-
-// Image is the content of an image message. The payload is as it was received:
-// show it only through a decoder that expects the worst.
-type Image struct {
-	// Format is png, jpeg, webp, gif, or a number.
-	Format  string `json:"format"`
-	Payload []byte `json:"payload"`
-	Width   uint32 `json:"width,omitempty"`
-	Height  uint32 `json:"height,omitempty"`
-	// AlbumID is shared by images that were sent together, AlbumImages of them.
-	AlbumID     string `json:"album_id,omitempty"`
-	AlbumImages uint32 `json:"album_images,omitempty"`
-}
-
-// Audio is the content of an audio message.
-type Audio struct {
-	// Format is aac, amr, or a number.
-	Format     string `json:"format"`
-	Payload    []byte `json:"payload"`
-	DurationMS uint64 `json:"duration_ms,omitempty"`
-}
-
-// Bridge is the content of a message from another network.
-type Bridge struct {
-	Name    string `json:"name"`
-	User    string `json:"user"`
-	Content string `json:"content"`
-}
-
-var contentTypes = map[apppb.ChatMessage_ContentType]string{
-	apppb.ChatMessage_TEXT_PLAIN:            "text",
-	apppb.ChatMessage_STICKER:               "sticker",
-	apppb.ChatMessage_STATUS:                "status",
-	apppb.ChatMessage_EMOJI:                 "emoji",
-	apppb.ChatMessage_IMAGE:                 "image",
-	apppb.ChatMessage_AUDIO:                 "audio",
-	apppb.ChatMessage_COMMUNITY:             "community",
-	apppb.ChatMessage_CONTACT_REQUEST:       "contact_request",
-	apppb.ChatMessage_DISCORD_MESSAGE:       "discord",
-	apppb.ChatMessage_IDENTITY_VERIFICATION: "identity_verification",
-	apppb.ChatMessage_BRIDGE_MESSAGE:        "bridge",
-}
-
-var imageFormats = map[apppb.ImageFormat]string{
-	apppb.ImageFormat_PNG:  "png",
-	apppb.ImageFormat_JPEG: "jpeg",
-	apppb.ImageFormat_WEBP: "webp",
-	apppb.ImageFormat_GIF:  "gif",
-}
-
-var audioFormats = map[apppb.AudioMessage_AudioType]string{
-	apppb.AudioMessage_AAC: "aac",
-	apppb.AudioMessage_AMR: "amr",
-}
-
-// nameOr returns the name of an enumeration's number, unknown_N for one that
-// this version does not know.
-func nameOr[T ~int32](names map[T]string, number T) string {
-	if name, ok := names[number]; ok {
-		return name
-	}
-	return "unknown_" + strconv.Itoa(int(number))
-}
-
-// ContentType returns the stable name of a content type.
-func ContentType(t apppb.ChatMessage_ContentType) string { return nameOr(contentTypes, t) }
 
 // New makes the timeline's message out of a chat message, received and valid
 // or about to be sent.
@@ -147,30 +107,29 @@ func New(id message.ID, author key.Public, chat string, m *apppb.ChatMessage, st
 		ID:          id,
 		Chat:        chat,
 		From:        author,
+		Author:      Author{DisplayName: m.GetDisplayName(), ENSName: m.GetEnsName(), Color: m.GetCustomizationColor()},
 		Text:        m.GetText(),
 		ContentType: ContentType(m.GetContentType()),
 		Clock:       m.GetClock(),
 		Timestamp:   m.GetTimestamp(),
 		State:       state,
 		ReplyTo:     m.GetResponseTo(),
-		Community:   m.GetCommunity(),
+		Thread:      m.GetThreadId(),
 	}
-	if sticker := m.GetSticker(); sticker != nil {
-		out.Sticker = &Sticker{Hash: sticker.Hash, Pack: sticker.Pack}
-	}
-	if image := m.GetImage(); image != nil {
-		out.Image = &Image{
-			Format: nameOr(imageFormats, image.Format), Payload: image.Payload, Width: image.Width, Height: image.Height,
-			AlbumID: image.AlbumId, AlbumImages: image.AlbumImagesCount,
-		}
-	}
-	if audio := m.GetAudio(); audio != nil {
-		out.Audio = &Audio{Format: nameOr(audioFormats, audio.Type), Payload: audio.Payload, DurationMS: audio.DurationMs}
-	}
-	if bridge := m.GetBridgeMessage(); bridge != nil {
-		out.Bridge = &Bridge{Name: bridge.BridgeName, User: bridge.UserName, Content: bridge.Content}
-	}
+	out.carry(m)
+	out.Mentions, out.MentionsAll = Mentions(out.Text)
 	return out
+}
+
+// CallsFor tells whether a message of somebody else asks for a person's
+// attention: it mentions them or everybody, or answers something of theirs.
+// answered is the message it replies to, nil if that is not here.
+func (m *Message) CallsFor(who key.Public, answered *Message) bool {
+	if m.From == who || m.Deleted != nil {
+		return false
+	}
+	return m.MentionsAll || slices.Contains(m.Mentions, who) ||
+		answered != nil && m.ReplyTo == answered.ID.String() && answered.From == who
 }
 
 // Compare orders messages as a chat shows them: by clock, and those of the

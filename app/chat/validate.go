@@ -55,12 +55,9 @@ func Validate(m *apppb.ChatMessage, in contact.Incoming, kind message.ChatKind) 
 	if m.GetTimestamp() == 0 {
 		return ErrTimestamp
 	}
-	if m.GetChatId() == "" {
-		return ErrChatID
-	}
-	its, ok := kinds[m.GetMessageType()]
-	if !ok {
-		return fmt.Errorf("%w: %d", ErrMessageType, m.GetMessageType())
+	its, err := CheckAddress(m)
+	if err != nil {
+		return err
 	}
 	if kind != message.NoChat && its != kind {
 		return fmt.Errorf("%w: %s, not %s", ErrKind, its, kind)

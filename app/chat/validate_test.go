@@ -44,10 +44,19 @@ func with(content apppb.ChatMessage_ContentType) *apppb.ChatMessage {
 		m.Payload = &apppb.ChatMessage_Community{Community: []byte{1}}
 	case apppb.ChatMessage_DISCORD_MESSAGE:
 		m.Text = ""
-		m.Payload = &apppb.ChatMessage_DiscordMessage{DiscordMessage: &apppb.DiscordMessage{Content: "x"}}
+		m.Payload = &apppb.ChatMessage_DiscordMessage{DiscordMessage: &apppb.DiscordMessage{
+			Id: "1", Type: "Default", Timestamp: "2020", TimestampEdited: "2021", Content: "x",
+			Author:    &apppb.DiscordMessageAuthor{Id: "2", Name: "carol", Nickname: "caz", AvatarImagePayload: []byte{3}},
+			Reference: &apppb.DiscordMessageReference{MessageId: "4"},
+			Attachments: []*apppb.DiscordMessageAttachment{{
+				Id: "5", FileName: "a.png", ContentType: "image/png", FileSizeBytes: 6, Url: "https://cdn", Payload: []byte{7},
+			}},
+		}}
 	case apppb.ChatMessage_BRIDGE_MESSAGE:
 		m.Text = ""
-		m.Payload = &apppb.ChatMessage_BridgeMessage{BridgeMessage: &apppb.BridgeMessage{BridgeName: "irc", UserName: "bob", Content: "hi"}}
+		m.Payload = &apppb.ChatMessage_BridgeMessage{BridgeMessage: &apppb.BridgeMessage{
+			BridgeName: "irc", UserName: "bob", UserAvatar: "https://bob", UserId: "8", Content: "hi", MessageId: "9", ParentMessageId: "10",
+		}}
 	}
 	return m
 }

@@ -53,12 +53,6 @@ const (
 	StateMutual   State = "mutual"
 )
 
-// A shortened key shows this many characters of both ends.
-const (
-	shortKeyPrefix = 3
-	shortKeySuffix = 6
-)
-
 // Contact is what is known of somebody. The zero value with a key is somebody
 // nothing is known of. It is a value: methods return the changed copy.
 type Contact struct {
@@ -82,11 +76,15 @@ type Contact struct {
 	// Nickname is what we call them; it never leaves this account.
 	Nickname    string `json:"nickname,omitempty"`
 	DisplayName string `json:"display_name,omitempty"`
-	// ENSName is as they claim it: nobody has looked it up.
-	ENSName string `json:"ens_name,omitempty"`
-	Bio     string `json:"bio,omitempty"`
-	// Color is the id of the customisation colour, 0 for none.
+	// ENSName is as they claim it; ENSVerified tells that it was looked up and
+	// leads to their key. Looking up is app/ens.
+	ENSName     string `json:"ens_name,omitempty"`
+	ENSVerified bool   `json:"ens_verified,omitempty"`
+	Bio         string `json:"bio,omitempty"`
+	// Color is the id of the customisation colour, 0 for none; see [ColorName].
 	Color uint32 `json:"color,omitempty"`
+	// Trust is our judgement; it never leaves this account.
+	Trust Trust `json:"trust,omitempty"`
 	// IdentityClock is that of the newest ChatIdentity, UpdatedClock that of
 	// the newest message that named them.
 	IdentityClock uint64 `json:"identity_clock,omitempty"`
@@ -138,21 +136,6 @@ func (c Contact) IsDismissed() bool { return c.Local == Dismissed }
 // Clock is the newest clock of the relation. An action's clock must be newer;
 // chat.NextClock(max(chat's last clock, c.Clock()), now) always is.
 func (c Contact) Clock() uint64 { return max(c.LocalClock, c.RemoteClock) }
-
-// Name returns what to call them: the nickname, else the display name, else
-// the shortened key. A claimed ENS name is not used, for it is unverified.
-func (c Contact) Name() string {
-	switch {
-	case c.Nickname != "":
-		return c.Nickname
-	case c.DisplayName != "":
-		return c.DisplayName
-	case c.Key.IsZero():
-		return ""
-	}
-	s := c.Key.String()
-	return s[:shortKeyPrefix] + "…" + s[len(s)-shortKeySuffix:]
-}
 
 // Propagated returns our view of the relation, which goes with every 1:1 chat
 // message and contact update.

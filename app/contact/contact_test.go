@@ -302,9 +302,10 @@ func TestReceiveUpdate(t *testing.T) {
 	t.Parallel()
 	c := peer(t, NoRelation, NoRelation)
 	c.UpdatedClock = 10
-	update := &apppb.ContactUpdate{Clock: 11, DisplayName: " alice ", EnsName: "alice.eth", CustomizationColor: 3, ContactRequestClock: 7}
+	update := &apppb.ContactUpdate{Clock: 11, DisplayName: " alice ", EnsName: "alice.eth", CustomizationColor: 3, ContactRequestClock: 7,
+		ProfileImage: "data:image/png;base64,AA==", PublicKey: "whoever"}
 	after, effects, err := c.ReceiveUpdate(update, in)
-	if err != nil || after.DisplayName != "alice" || after.ENSName != "alice.eth" || after.Color != 3 || after.UpdatedClock != 11 {
+	if err != nil || after.DisplayName != "alice" || after.ENSName != "alice.eth" || after.Color != 3 || after.UpdatedClock != 11 || after.Key != c.Key {
 		t.Errorf("%+v, %v", after, err)
 	}
 	if after.RemoteClock != 7 || after.State() != StateReceived || !effects.Notify {

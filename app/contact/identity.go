@@ -39,32 +39,72 @@ func ContactCode(identity *apppb.ChatIdentity) *apppb.ContactCodeAdvertisement {
 	return &apppb.ContactCodeAdvertisement{ChatIdentity: identity}
 }
 
-// ApplyIdentity applies a ChatIdentity, alone or out of a contact code; nil is
-// none. One with an equal or older clock is ignored.
+// Pictures are profile pictures by name.
+type Pictures map[string]*apppb.IdentityImage
+
+// The names of profile pictures. Others occur for communities only.
+const (
+	Thumbnail = "thumbnail"
+	Large     = "large"
+)
+
+// Learnt is what a ChatIdentity says beside what the contact keeps.
+type Learnt struct {
+	// Newer: it is newer than the last one, so Pictures are those they have
+	// now; a picture that is not among them is one they have no longer.
+	Newer bool
+	// Pictures are as received: unchecked, and perhaps encrypted.
+	Pictures Pictures
+}
+
+// ApplyIdentity is [Contact.ReceiveIdentity] for who needs no pictures.
 func (c Contact) ApplyIdentity(m *apppb.ChatIdentity, in Incoming) (Contact, error) {
+	after, _, err := c.ReceiveIdentity(m, in)
+	return after, err
+}
+
+// ReceiveIdentity applies a ChatIdentity, alone or out of a contact code; nil
+// is none. One with an equal or older clock is ignored. Social links are read
+// by no current client and ignored, colour and emoji are those of chats.
+func (c Contact) ReceiveIdentity(m *apppb.ChatIdentity, in Incoming) (Contact, Learnt, error) {
 	if m == nil {
-		return c, nil
+		return c, Learnt{}, nil
 	}
 	if err := c.before(in, m.Clock); err != nil {
-		return c, fmt.Errorf("chat identity: %w", err)
+		return c, Learnt{}, fmt.Errorf("chat identity: %w", err)
 	}
 	name, err := CheckReceivedName(m.DisplayName, in.IsAlias)
 	if err != nil {
-		return c, fmt.Errorf("chat identity: %w", err)
+		return c, Learnt{}, fmt.Errorf("chat identity: %w", err)
 	}
 	if err := CheckBio(m.Description); err != nil {
-		return c, fmt.Errorf("chat identity: %w", err)
+		return c, Learnt{}, fmt.Errorf("chat identity: %w", err)
 	}
 	if m.Clock <= c.IdentityClock {
-		return c, nil
+		return c, Learnt{}, nil
 	}
 	c.IdentityClock, c.Bio = m.Clock, m.Description
 	// Contact updates and chat messages carry names too, and may be newer.
 	if m.Clock > c.UpdatedClock {
-		c.UpdatedClock, c.ENSName, c.Color = m.Clock, m.EnsName, m.CustomizationColor
+		c.claim(m.EnsName)
+		c.UpdatedClock, c.Color = m.Clock, m.CustomizationColor
 		if name != "" {
 			c.DisplayName = name
 		}
 	}
-	return c, nil
+	return c, Learnt{Newer: true, Pictures: pictures(m)}, nil
+}
+
+// pictures returns the profile pictures of an identity, nil for none.
+func pictures(m *apppb.ChatIdentity) Pictures {
+	var found Pictures
+	for _, name := range []string{Thumbnail, Large} {
+		if image := m.Images[name]; len(image.GetPayload()) > 0 {
+			if found == nil {
+				found = make(Pictures)
+			}
+			found[name] = image
+		}
+	}
+	return found
 }

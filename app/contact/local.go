@@ -118,7 +118,8 @@ func (c *Contact) reset(clock uint64) {
 }
 
 // Block shuts the contact out: nothing it sends is processed. A contact that
-// was added is told that the relation ended, not that it is blocked.
+// was added is told that the relation ended, not that it is blocked. What else
+// is to be done, says [OnBlock].
 func (c Contact) Block(clock uint64) (Contact, Effects, error) {
 	if c.Blocked {
 		return c, Effects{}, ErrBlocked
@@ -131,7 +132,7 @@ func (c Contact) Block(clock uint64) (Contact, Effects, error) {
 		effects.Retract = RetractMessage(c.request(), clock)
 		c.reset(clock)
 	}
-	c.Blocked = true
+	c.Blocked, c.Status = true, Status{}
 	c.Local, c.LocalClock = Dismissed, clock
 	return c, effects, nil
 }

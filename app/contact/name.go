@@ -39,9 +39,11 @@ func CheckName(name string, isAlias func(string) bool) (string, error) {
 	return CheckReceivedName(name, isAlias)
 }
 
-// CheckReceivedName checks the display name of somebody else, which newer
-// clients let have the letters, marks and digits of any script. A message with
-// another name is to be dropped as a whole.
+// CheckReceivedName checks the display name of somebody else: what either
+// older clients allow, who know ASCII only, or newer ones, who let it have the
+// letters, marks and digits of any script. A message with another name is to be
+// dropped as a whole. The name comes out without the space around it, and with
+// spaces for line breaks and the like, so that it stays one line.
 func CheckReceivedName(name string, isAlias func(string) bool) (string, error) {
 	name = strings.TrimSpace(name)
 	if name == "" {
@@ -60,10 +62,19 @@ func CheckReceivedName(name string, isAlias func(string) bool) (string, error) {
 			return "", fmt.Errorf("%w: %q", ErrNameChars, r)
 		}
 	}
+	name = strings.Map(oneLine, name)
 	if isAlias != nil && isAlias(name) {
 		return "", ErrNameAlias
 	}
 	return name, nil
+}
+
+// oneLine makes a space of every kind of space.
+func oneLine(r rune) rune {
+	if unicode.IsSpace(r) {
+		return ' '
+	}
+	return r
 }
 
 // CheckBio checks what somebody says about themselves.

@@ -183,7 +183,9 @@ func (e Effects) join(later Effects) Effects {
 }
 
 // ReceiveUpdate applies a contact update: the propagated state, the names if
-// its clock is newer, and the request it may stand for.
+// its clock is newer, and the request it may stand for. profile_image is of
+// clients before 2021 and not looked at, pictures come in a ChatIdentity; nor is
+// public_key, for the key that counts is the one that signed.
 func (c Contact) ReceiveUpdate(m *apppb.ContactUpdate, in Incoming) (Contact, Effects, error) {
 	if err := c.before(in, m.GetClock()); err != nil {
 		return c, Effects{}, fmt.Errorf("contact update: %w", err)
@@ -205,7 +207,8 @@ func (c Contact) ReceiveUpdate(m *apppb.ContactUpdate, in Incoming) (Contact, Ef
 		after, effects = asked, effects.join(asks)
 	}
 	if m.Clock > after.UpdatedClock {
-		after.ENSName, after.Color, after.UpdatedClock = m.EnsName, m.CustomizationColor, m.Clock
+		after.claim(m.EnsName)
+		after.Color, after.UpdatedClock = m.CustomizationColor, m.Clock
 		if name != "" {
 			after.DisplayName = name
 		}
@@ -248,7 +251,7 @@ func (c Contact) ReceiveChat(id message.ID, m *apppb.ChatMessage, in Incoming) (
 			after.DisplayName = name
 		}
 		if m.EnsName != "" {
-			after.ENSName = m.EnsName
+			after.claim(m.EnsName)
 		}
 		if m.CustomizationColor != 0 {
 			after.Color = m.CustomizationColor

@@ -110,5 +110,23 @@ func (s Status) Online(now time.Time) bool {
 	case AlwaysOnline, DoNotDisturb:
 		life = AlwaysOnlineLife
 	}
-	return life > 0 && now.Sub(time.Unix(int64(s.Clock), 0)) <= life
+	return life > 0 && s.age(now) <= life
+}
+
+// Shown returns the presence to show: what they said as long as it holds, then
+// Inactive, and after two weeks nothing at all, like somebody who never said
+// anything (deployed clients).
+func (s Status) Shown(now time.Time) Presence {
+	switch {
+	case s.Presence == "" || s.age(now) > AlwaysOnlineLife:
+		return ""
+	case s.Online(now) || s.Presence == UnknownState:
+		return s.Presence
+	}
+	return Inactive
+}
+
+// age is how old the status is, negative for a clock ahead of ours.
+func (s Status) age(now time.Time) time.Duration {
+	return now.Sub(time.Unix(int64(s.Clock), 0))
 }

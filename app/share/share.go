@@ -3,7 +3,8 @@
 // an optional preview in the path.
 //
 // The preview is not signed: whoever made the link wrote it. Only the key says
-// who is meant.
+// who is meant, and what is known of that key from elsewhere comes first. An ENS
+// name is a claim as well until it was looked up.
 package share
 
 import (
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/ens"
 	apppb "github.com/parley-im/parley/pb/app"
 )
 
@@ -45,10 +47,10 @@ const (
 	MaxData = 4096
 )
 
-// Errors of Parse.
+// Errors of reading and making URLs.
 var (
 	ErrNotShare = errors.New("not a share URL")
-	ErrKey      = errors.New("no valid key in the fragment of the URL")
+	ErrKey      = errors.New("no valid key or ENS name in the fragment of the URL")
 	ErrData     = errors.New("the preview in the URL does not decode")
 	ErrTooLarge = errors.New("the URL is too large")
 )
@@ -58,10 +60,13 @@ type URL struct {
 	Kind Kind
 	// Key is the user's chat key or the community's key; the zero key when
 	// the URL names a user by ENSName.
-	Key     key.Public
+	Key key.Public
+	// ENSName is a full name in its normal form, unless that is not known; see
+	// app/ens.
 	ENSName string
-	// The preview, unauthenticated; nil when the URL has none. A channel's
-	// URL without preview still names its UUID.
+	// The preview, unauthenticated; nil when the URL has none. Its texts are
+	// fit to be shown in one line. A channel's URL without preview still names
+	// its UUID.
 	User      *apppb.UserUrlData
 	Community *apppb.CommunityUrlData
 	Channel   *apppb.ChannelUrlData
@@ -101,16 +106,22 @@ func Parse(s string) (*URL, error) {
 	return u, u.readData(data)
 }
 
+// keyPrefix is what a key begins with, and no ENS name.
+const keyPrefix = "zQ3sh"
+
 func (u *URL) readKey(fragment string) error {
-	if u.Kind == User && strings.HasSuffix(fragment, ".eth") {
-		u.ENSName = fragment
+	pub, err := key.ParsePublic(fragment)
+	if err == nil {
+		u.Key = pub
 		return nil
 	}
-	pub, err := key.ParsePublic(fragment)
-	if err != nil {
+	if u.Kind != User || strings.HasPrefix(fragment, keyPrefix) {
 		return fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	u.Key = pub
+	name, ok := unescape(fragment)
+	if u.ENSName = ens.Shown(name); !ok || u.ENSName == "" {
+		return fmt.Errorf("%w: %w", ErrKey, err)
+	}
 	return nil
 }
 
@@ -156,55 +167,11 @@ func (u *URL) readData(data string) error {
 		return fmt.Errorf("%w: %w", ErrData, err)
 	}
 	if u.Channel != nil {
-		if u.Channel.Uuid == "" {
+		if !uuidForm.MatchString(u.Channel.Uuid) {
 			return fmt.Errorf("%w: no channel", ErrData)
 		}
 		u.Community = u.Channel.Community
 	}
+	u.clean()
 	return nil
-}
-
-// String writes the URL for the outside world. Its data is padded, because
-// deployed clients refuse other data.
-func (u *URL) String() string {
-	var letter string
-	var inner proto.Message
-	switch u.Kind {
-	case User:
-		letter = "u"
-		if u.User != nil {
-			inner = u.User
-		}
-	case Community:
-		letter = "c"
-		if u.Community != nil {
-			inner = u.Community
-		}
-	case Channel:
-		letter = "cc"
-		if u.Channel != nil {
-			inner = u.Channel
-		}
-	}
-	fragment := u.ENSName
-	if fragment == "" {
-		fragment = u.Key.String()
-	}
-	path := Base + "/" + letter
-	if c := u.Channel; c != nil && uuidForm.MatchString(c.Uuid) && proto.Equal(c, &apppb.ChannelUrlData{Uuid: c.Uuid}) {
-		path += "/" + c.Uuid
-	} else if inner != nil {
-		path += "/" + pack(inner, u.Shard)
-	}
-	return path + "#" + fragment
-}
-
-func pack(inner proto.Message, shard *apppb.Shard) string {
-	content, _ := proto.Marshal(inner) // fails for invalid UTF-8 only: an empty preview then
-	raw, _ := proto.Marshal(&apppb.UrlData{Content: content, Shard: shard})
-	var packed bytes.Buffer
-	w := brotli.NewWriterLevel(&packed, brotli.BestCompression)
-	w.Write(raw) // to memory: cannot fail
-	w.Close()
-	return base64.URLEncoding.EncodeToString(packed.Bytes())
 }

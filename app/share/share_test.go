@@ -1,6 +1,7 @@
 package share
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -17,6 +18,7 @@ type vector struct {
 	Kind            string
 	URL             string
 	ParseError      string
+	EncodedData     string
 	URLDataProtobuf vectors.Hex
 	Parsed          *struct {
 		Contact   *struct{ DisplayName, Description, PublicKey string }
@@ -30,15 +32,18 @@ type vector struct {
 	}
 }
 
+// Recorded URLs are read, and written as the same bytes where the recording has
+// the bytes of its data.
 func TestVectorsShareURLs(t *testing.T) {
+	t.Parallel()
 	for _, v := range vectors.Cases[vector](t, "share_urls") {
 		t.Run(v.Kind, func(t *testing.T) {
 			u, err := Parse(v.URL)
 			if v.Parsed == nil {
 				// Deployed clients do not look up names; a name is read here
 				// and left to who can verify it.
-				if err == nil && u.ENSName == "" {
-					t.Fatalf("accepted, want %q", v.ParseError)
+				if err == nil && (u.ENSName == "" || u.Kind != User || u.String() != v.URL) {
+					t.Fatalf("read as %+v, want %q", u, v.ParseError)
 				}
 				return
 			}
@@ -46,12 +51,26 @@ func TestVectorsShareURLs(t *testing.T) {
 				t.Fatal(err)
 			}
 			compare(t, u, v)
-			for _, s := range []string{u.String(), strings.Replace(u.String(), Base, Internal, 1), strings.ReplaceAll(u.String(), "=", "")} {
+			for _, s := range []string{u.String(), u.Internal(), strings.ReplaceAll(u.String(), "=", ""), strings.ReplaceAll(u.Internal(), "=", "")} {
 				again, err := Parse(s)
 				if err != nil {
 					t.Fatalf("%s: %v", s, err)
 				}
 				compare(t, again, v)
+			}
+			if preview := u.preview(); len(v.URLDataProtobuf) > 0 {
+				raw, err := outer(preview, u.Shard)
+				if err != nil || !bytes.Equal(raw, v.URLDataProtobuf) {
+					t.Errorf("data %x, %v; want %x", raw, err, []byte(v.URLDataProtobuf))
+				}
+				if v.EncodedData != "" && pack(preview, u.Shard) != v.EncodedData {
+					t.Errorf("packed %s, want %s", pack(preview, u.Shard), v.EncodedData)
+				}
+				if u.String() != v.URL {
+					t.Errorf("written as %s, want %s", u, v.URL)
+				}
+			} else if preview == nil && u.String() != v.URL {
+				t.Errorf("written as %s, want %s", u, v.URL)
 			}
 		})
 	}
@@ -75,6 +94,7 @@ func compare(t *testing.T, u *URL, v vector) {
 		equal("community", u.Key.CompressedHex(), p.CommunityID)
 		equal("name", u.Community.GetDisplayName(), p.DisplayName)
 		equal("description", u.Community.GetDescription(), p.Description)
+		equal("colour", u.Community.GetColor(), p.Color)
 		equal("members", u.Community.GetMembersCount(), p.MembersCount)
 		equal("tags", len(u.Community.GetTagIndices()), len(p.TagIndices))
 		for i, tag := range u.Community.GetTagIndices() {
@@ -87,6 +107,10 @@ func compare(t *testing.T, u *URL, v vector) {
 		equal("name", u.Channel.GetDisplayName(), p.DisplayName)
 		equal("emoji", u.Channel.GetEmoji(), p.Emoji)
 		equal("description", u.Channel.GetDescription(), p.Description)
+		equal("colour", u.Channel.GetColor(), p.Color)
+		equal("chat", u.ChatID(), u.Key.CompressedHex()+p.ChannelUUID)
+	} else if u.ChatID() != "" {
+		t.Errorf("no channel, and yet the chat %s", u.ChatID())
 	}
 	if p := v.Parsed.Shard; p != nil {
 		equal("cluster", u.Shard.GetCluster(), p.Cluster)
@@ -109,6 +133,13 @@ func TestParseRefuses(t *testing.T) {
 		{Base + "/u#", ErrKey},
 		{Base + "/u#zQ3shNonsense", ErrKey},
 		{Base + "/c#name.eth", ErrKey},
+		{Base + "/cc/003cdcd5-e065-48f9-b166-b1a94ac75a11#name.eth", ErrKey},
+		{Base + "/u#zQ3shname.eth", ErrKey},
+		{Base + "/u#na me.eth", ErrKey},
+		{Base + "/u#name%20.eth", ErrKey},
+		{Base + "/u#name%.eth", ErrKey},
+		{Base + "/u#" + strings.Repeat("a", 300) + ".eth", ErrKey},
+		{Base + "/cc/003cdcd5#" + aKey, ErrData},
 		{Base + "/u/!!!#" + aKey, ErrData},
 		{Base + "/u/AAAA#" + aKey, ErrData},
 		{Base + "/u/" + strings.Repeat("A", MaxURL) + "#" + aKey, ErrTooLarge},
@@ -140,6 +171,9 @@ func bomb(n int) string {
 func FuzzParse(f *testing.F) {
 	f.Add(Base + "/u#" + aKey)
 	f.Add(Base + "/u/CwSACgcKBWFsaWNlAw==#" + aKey)
+	for _, v := range vectors.Cases[vector](f, "share_urls") {
+		f.Add(v.URL)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := Parse(s)
 		if err != nil {
@@ -149,8 +183,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q was read, its own form %q is not: %v", s, u, err)
 		}
-		if again.Key != u.Key || again.ENSName != u.ENSName || !proto.Equal(again.User, u.User) {
+		if again.Key != u.Key || again.ENSName != u.ENSName || again.Kind != u.Kind || !proto.Equal(again.Shard, u.Shard) ||
+			!proto.Equal(again.User, u.User) || !proto.Equal(again.Community, u.Community) || !proto.Equal(again.Channel, u.Channel) {
 			t.Fatalf("%q became %q", s, u)
+		}
+		if strings.ContainsAny(u.User.GetDisplayName()+u.Channel.GetEmoji()+u.Community.GetDescription(), "\n\x1b\u202e") {
+			t.Fatalf("%q shows as %+v", s, u)
 		}
 	})
 }

@@ -195,6 +195,7 @@ func TestSansIO(t *testing.T) {
 		{"lazy table", "import \"sync\"\n\nvar table = sync.OnceValue(func() int { var mu sync.Mutex; mu.Lock(); return 1 })", ""},
 		{"lock in a value", "import \"sync\"\n\ntype cache struct{ mu sync.Mutex }", ""},
 
+		{"addresses as texts", "import _ \"net/url\"", ""},
 		{"socket", "import _ \"net\"", "socket"},
 		{"http", "import _ \"net/http\"", "socket"},
 		{"host", "import _ \"github.com/libp2p/go-libp2p/core/host\"", "socket"},

@@ -6,7 +6,6 @@ package kv
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/tidwall/btree"
 )
@@ -81,16 +80,5 @@ func (m *Memory) Delete(key string) error {
 
 // Scan implements Store.
 func (m *Memory) Scan(prefix string, visit func(string, []byte) error) error {
-	var err error
-	m.m.Ascend(prefix, func(key string, value []byte) bool {
-		if !strings.HasPrefix(key, prefix) {
-			return false
-		}
-		err = visit(key, value)
-		return err == nil
-	})
-	if errors.Is(err, Stop) {
-		return nil
-	}
-	return err
+	return m.Range(Prefix(prefix), visit)
 }
