@@ -95,13 +95,14 @@ type broken struct{ backend }
 
 var errBroken = errors.New("broken disk")
 
-func (broken) Get(string) ([]byte, bool, error)              { return nil, false, errBroken }
-func (broken) Scan(string, func(string, []byte) error) error { return errBroken }
-func (broken) Put(string, []byte) error                      { return nil }
-func (broken) Delete(string) error                           { return nil }
-func (b broken) writer() kv.Store                            { return b }
-func (b broken) read(f func(kv.Store) error) error           { return f(b) }
-func (broken) commit([]write) error                          { return errBroken }
+func (broken) Get(string) ([]byte, bool, error)                 { return nil, false, errBroken }
+func (broken) Scan(string, func(string, []byte) error) error    { return errBroken }
+func (broken) Put(string, []byte) error                         { return nil }
+func (broken) Delete(string) error                              { return nil }
+func (broken) Range(kv.Range, func(string, []byte) error) error { return errBroken }
+func (b broken) writer() kv.Ranger                              { return b }
+func (b broken) read(f func(kv.Ranger) error) error             { return f(b) }
+func (broken) commit(changes) error                             { return errBroken }
 
 // Errors of the database are told from those of whoever uses it, in nested
 // transactions too: the first give up the whole transaction, the others only

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-im/parley/account/key"
-	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/kv"
@@ -19,18 +18,42 @@ import (
 // The families of keys. Numbers in keys are 8 bytes big-endian, so that keys
 // sort as their numbers do.
 const (
-	familySeen      = "seen/"       // envelope hash → time
-	familyDelivered = "app/"        // application message id → time
-	familyMessage   = "message/"    // chat, 0, clock, id → chat.Message
-	familyByID      = "message-id/" // id → key of familyMessage
-	familyChat      = "chat/"       // chat id → chat.Chat
-	familyContact   = "contact/"    // compressed key → contact.Contact
-	familyEvent     = "event/"      // sequence number → Event
-	familyOutbox    = "outbox/"     // sequence number → OutboxRecord
-	familyRef       = "ref/"        // MVDS message id → MessageRef
-	familyCounter   = "counter/"    // name → number
-	familyMark      = "mark/"       // name → time
-	familyCore      = "core/"       // name of a protocol core, its own keys
+	familySeen      = "seen/"          // envelope hash → time
+	familyDelivered = "app/"           // application message id → time
+	familyMessage   = "message/"       // chat, 0, clock, id → chat.Message
+	familyByID      = "message-id/"    // id → key of familyMessage
+	familyClock     = "message-clock/" // clock, id → row in the word index or 0, chat
+	familyRow       = "message-row/"   // row in the word index → id
+	familyUnread    = "unread/"        // chat, 0, clock, id → whether it mentions us
+	familyChat      = "chat/"          // chat id → chat.Chat
+	familySummary   = "chat-summary/"  // chat id → summaryRecord
+	familyContact   = "contact/"       // compressed key → contact.Contact
+	familyEvent     = "event/"         // sequence number → Event
+	familyOutbox    = "outbox/"        // sequence number → OutboxRecord
+	familyRef       = "ref/"           // MVDS message id → MessageRef
+	familyCounter   = "counter/"       // name → number
+	familyMark      = "mark/"          // name → time
+	familyCore      = "core/"          // name of a protocol core, its own keys
+	familyWork      = "work/"          // what is to be done in slices → how far it is
+
+	familyReaction      = "reaction/"       // message id, compressed key, kind → any
+	familyPin           = "pin/"            // chat, 0, message id → any
+	familyPicture       = "picture/"        // compressed key, name → clock, bytes
+	familyWaiting       = "waiting/"        // sequence number → waitingRecord
+	familyWaitingTarget = "waiting-target/" // hash of target, sequence number → hash of the bytes
+	familyActivity      = "activity/"       // id → activity.Entry
+	familyActivityClock = "activity-clock/" // clock, id → kind
+	familyActivityNew   = "activity-new/"   // clock, id → kind, of those that are unread
+)
+
+// The families of plain records, for [PutRecord] and its kin.
+const (
+	Drafts        Family = "draft/"         // chat id → Draft
+	Groups        Family = "group/"         // chat id → group.Group
+	GroupRequests Family = "group-request/" // invitation id → group.Invitation
+	Verifications Family = "verification/"  // id → verification request
+	ENSClaims     Family = "ens/"           // name or key → claim
+	Settings      Family = "setting/"       // name → any
 )
 
 // Core is the part of the database that belongs to a protocol core: "session",
@@ -164,113 +187,6 @@ func (tx *Tx) Contacts() ([]contact.Contact, error) {
 		return nil
 	})
 	return all, err
-}
-
-func scanJSON[T any](tx *Tx, family string) ([]T, error) {
-	var all []T
-	err := tx.Scan(family, func(k string, raw []byte) error {
-		var v T
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return fmt.Errorf("%w: record %q: %w", ErrCorrupt, k, err)
-		}
-		all = append(all, v)
-		return nil
-	})
-	return all, err
-}
-
-// chatRecord is a chat without the other's key, which its id says already.
-type chatRecord struct {
-	chat.Chat
-	Peer *struct{} `json:"peer,omitempty"`
-}
-
-// chat restores what the record leaves out.
-func (r chatRecord) chat() (chat.Chat, error) {
-	c := r.Chat
-	if c.Kind != message.OneToOne {
-		return c, nil
-	}
-	var err error
-	if c.Peer, err = key.ParsePublic(c.ID); err != nil {
-		return c, fmt.Errorf("%w: chat: %w", ErrCorrupt, err)
-	}
-	return c, nil
-}
-
-// Chat returns a chat and whether it exists.
-func (tx *Tx) Chat(id string) (chat.Chat, bool, error) {
-	k := familyChat + id
-	c, err := remembered(tx, k, func() (chat.Chat, error) {
-		var r chatRecord
-		if ok, err := tx.getJSON(k, &r); !ok || err != nil {
-			return chat.Chat{}, err
-		}
-		return r.chat()
-	})
-	ok := c.ID != ""
-	c.ID = id
-	return c, ok, err
-}
-
-// PutChat stores a chat.
-func (tx *Tx) PutChat(c chat.Chat) error {
-	k := familyChat + c.ID
-	if err := tx.putJSON(k, chatRecord{Chat: c}); err != nil {
-		return err
-	}
-	tx.remember(k, c)
-	return nil
-}
-
-// Chats returns all chats, ordered by id.
-func (tx *Tx) Chats() ([]chat.Chat, error) {
-	records, err := scanJSON[chatRecord](tx, familyChat)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]chat.Chat, len(records))
-	for i, r := range records {
-		if all[i], err = r.chat(); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-func messageKey(m *chat.Message) string {
-	return familyMessage + m.Chat + "\x00" + string(number(m.Clock)) + string(m.ID[:])
-}
-
-// PutMessage stores a message, new or changed; chat, clock and id of a stored
-// message never change.
-func (tx *Tx) PutMessage(m *chat.Message) error {
-	k := messageKey(m)
-	if err := tx.putJSON(k, m); err != nil {
-		return err
-	}
-	return tx.Put(familyByID+string(m.ID[:]), []byte(k))
-}
-
-// Message returns a message by its id.
-func (tx *Tx) Message(id message.ID) (*chat.Message, bool, error) {
-	k, ok, err := tx.Get(familyByID + string(id[:]))
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	m := new(chat.Message)
-	ok, err = tx.getJSON(string(k), m)
-	return m, ok, err
-}
-
-// Messages returns a chat's messages in order, or those of every chat, chat by
-// chat, when id is empty.
-func (tx *Tx) Messages(id string) ([]*chat.Message, error) {
-	family := familyMessage
-	if id != "" {
-		family += id + "\x00"
-	}
-	return scanJSON[*chat.Message](tx, family)
 }
 
 // Event is an entry of the durable event stream.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,10 +19,18 @@ import (
 	storagepb "github.com/parley-im/parley/pb/storage"
 )
 
+// people remembers the keys that were made: making one costs more than most
+// tests.
+var people sync.Map
+
 func someone(t testing.TB, n byte) key.Public {
 	t.Helper()
+	if pub, ok := people.Load(n); ok {
+		return pub.(key.Public)
+	}
 	k, err := key.PrivateFromBytes(append(make([]byte, 31), n+1))
 	must(t, err)
+	people.Store(n, k.Public())
 	return k.Public()
 }
 
@@ -47,7 +56,7 @@ func TestContacts(t *testing.T) {
 		full := contact.Contact{
 			Key: someone(t, 1), Local: contact.Sent, LocalClock: 1, Remote: contact.Received, RemoteClock: 2, Blocked: true,
 			SentRequest: "a", ReceivedRequest: "b", AddedAt: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-			Nickname: "n", DisplayName: "d", ENSName: "e", Bio: "o", Color: 3, IdentityClock: 4, UpdatedClock: 5,
+			Nickname: "n", DisplayName: "d", ENSName: "e", ENSVerified: true, Bio: "o", Color: 3, Trust: contact.Trusted, IdentityClock: 4, UpdatedClock: 5,
 			Status: contact.Status{Presence: contact.AlwaysOnline, Clock: 6, Text: "t"},
 		}
 		for i := range reflect.TypeOf(full).NumField() {

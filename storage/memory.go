@@ -26,7 +26,7 @@ type memory struct {
 	closed bool
 }
 
-func (m *memory) read(f func(kv.Store) error) error {
+func (m *memory) read(f func(kv.Ranger) error) error {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
@@ -37,12 +37,13 @@ func (m *memory) read(f func(kv.Store) error) error {
 	return f(snapshot)
 }
 
-func (m *memory) writer() kv.Store { return m.data }
+func (m *memory) writer() kv.Ranger { return m.data }
 
-func (m *memory) commit(writes []write) error {
+// commit keeps no word index: search reads the messages.
+func (m *memory) commit(done changes) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, w := range writes {
+	for _, w := range done.writes {
 		if w.value == nil {
 			m.data.Delete(w.key)
 		} else {

@@ -11,6 +11,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/ext/fts5"
 	_ "github.com/ncruces/go-sqlite3/vfs/adiantum" // the encrypting file layer
 
 	"github.com/parley-im/parley/internal/fault"
@@ -21,7 +22,8 @@ import (
 const KeySize = 32
 
 // schemaVersion is kept in SQLite's user_version; a newer file is refused.
-const schemaVersion = 1
+// Version 2 brought the word index.
+const schemaVersion = 2
 
 // ErrKey is a file that the given key does not open.
 var ErrKey = errors.New("not a database, or the key does not open it")
@@ -72,11 +74,16 @@ const (
 
 // conn is a connection with its prepared statements; mu guards them all.
 type conn struct {
-	mu                              sync.Mutex
-	db                              *sqlite3.Conn
-	get, put, del, scan, begin, end *sqlite3.Stmt
-	undo                            *sqlite3.Stmt
-	closed                          bool
+	mu               sync.Mutex
+	db               *sqlite3.Conn
+	get, put, del    *sqlite3.Stmt
+	begin, end, undo *sqlite3.Stmt
+	// ranges are by whether they go backwards and whether they read values.
+	ranges [2][2]*sqlite3.Stmt
+	// find, index and forget are those of the word index.
+	find, index, forget *sqlite3.Stmt
+	all                 []*sqlite3.Stmt
+	closed              bool
 }
 
 func connect(path string, key [KeySize]byte, readOnly bool) (_ *conn, err error) {
@@ -100,6 +107,9 @@ func connect(path string, key [KeySize]byte, readOnly bool) (_ *conn, err error)
 		}
 		return nil, fault.Wrap(fault.Internal, "opening the database", err)
 	}
+	if err = fts5.Register(db); err != nil {
+		return nil, fault.Wrap(fault.Internal, "opening the database", err)
+	}
 	if !readOnly {
 		if err = migrate(db); err != nil {
 			return nil, err
@@ -113,7 +123,13 @@ func connect(path string, key [KeySize]byte, readOnly bool) (_ *conn, err error)
 		{&c.get, "SELECT value FROM kv WHERE key = ?"},
 		{&c.put, "INSERT INTO kv(key, value) VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"},
 		{&c.del, "DELETE FROM kv WHERE key = ?"},
-		{&c.scan, "SELECT key, value FROM kv WHERE key > ? AND key < ? ORDER BY key LIMIT ?"},
+		{&c.ranges[0][0], "SELECT key, NULL FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"},
+		{&c.ranges[0][1], "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"},
+		{&c.ranges[1][0], "SELECT key, NULL FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"},
+		{&c.ranges[1][1], "SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"},
+		{&c.find, "SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"},
+		{&c.index, "INSERT INTO search(rowid, words, place) VALUES(?, ?, ?)"},
+		{&c.forget, "DELETE FROM search WHERE rowid = ?"},
 		{&c.begin, "BEGIN"},
 		{&c.end, "COMMIT"},
 		{&c.undo, "ROLLBACK"},
@@ -121,6 +137,7 @@ func connect(path string, key [KeySize]byte, readOnly bool) (_ *conn, err error)
 		if *p.stmt, _, err = db.PrepareFlags(p.sql, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return nil, fault.Wrap(fault.Internal, "opening the database", err)
 		}
+		c.all = append(c.all, *p.stmt)
 	}
 	return c, nil
 }
@@ -158,18 +175,28 @@ func migrate(db *sqlite3.Conn) error {
 		return fault.New(fault.Conflict, "the database has version %d, this program reads up to %d", version, schemaVersion).
 			WithHint("use the newer Parley that wrote it")
 	}
-	err = db.Exec(fmt.Sprintf(`BEGIN;
-		CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-		PRAGMA user_version = %d;
-		COMMIT`, schemaVersion))
-	return fault.Wrap(fault.Internal, "creating the database", err)
+	// Each version adds to the one before.
+	statements := "BEGIN;"
+	if version < 1 {
+		statements += "CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+	}
+	statements += createSearch
+	if version == 1 {
+		// Messages that are there already are indexed by Work.
+		statements += fmt.Sprintf("INSERT INTO kv VALUES(X'%x', X'');", workIndex)
+	}
+	statements += fmt.Sprintf("PRAGMA user_version = %d; COMMIT", schemaVersion)
+	if err = db.Exec(statements); err != nil {
+		return fault.Wrap(fault.Internal, "creating the database", err)
+	}
+	return nil
 }
 
 func (c *conn) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for _, s := range []*sqlite3.Stmt{c.get, c.put, c.del, c.scan, c.begin, c.end, c.undo} {
+	for _, s := range c.all {
 		s.Close()
 	}
 	return c.db.Close()
@@ -177,7 +204,7 @@ func (c *conn) close() error {
 
 func (d *database) close() error { return errors.Join(d.r.close(), d.w.close()) }
 
-func (d *database) writer() kv.Store { return cached{view{d.w}, d.recent} }
+func (d *database) writer() kv.Ranger { return cached{view{d.w}, d.recent} }
 
 // cached is a view that looks into the recent values first.
 type cached struct {
@@ -196,7 +223,7 @@ func (c cached) Get(key string) ([]byte, bool, error) {
 	return v, ok, err
 }
 
-func (d *database) read(f func(kv.Store) error) error {
+func (d *database) read(f func(kv.Ranger) error) error {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
 	if d.r.closed {
@@ -209,7 +236,7 @@ func (d *database) read(f func(kv.Store) error) error {
 	return f(view{d.r})
 }
 
-func (d *database) commit(writes []write) (err error) {
+func (d *database) commit(done changes) (err error) {
 	c := d.w
 	if err := c.begin.Exec(); err != nil {
 		return err
@@ -219,7 +246,7 @@ func (d *database) commit(writes []write) (err error) {
 			c.undo.Exec()
 		}
 	}()
-	for _, w := range writes {
+	for _, w := range done.writes {
 		stmt := c.put
 		if w.value == nil {
 			stmt = c.del
@@ -236,10 +263,15 @@ func (d *database) commit(writes []write) (err error) {
 			return err
 		}
 	}
+	for row, t := range done.texts {
+		if err := c.setText(row, t); err != nil {
+			return err
+		}
+	}
 	if err := c.end.Exec(); err != nil {
 		return err
 	}
-	for _, w := range writes {
+	for _, w := range done.writes {
 		// What is written now and never read before is not worth keeping.
 		if w.value == nil || len(w.value) > recentValue {
 			d.recent.Remove(w.key)
@@ -256,85 +288,4 @@ func bindBlob(stmt *sqlite3.Stmt, param int, value []byte) error {
 		return stmt.BindZeroBlob(param, 0)
 	}
 	return stmt.BindBlob(param, value)
-}
-
-// view reads through a connection that its user holds alone.
-type view struct{ c *conn }
-
-func (v view) Get(key string) ([]byte, bool, error) {
-	stmt := v.c.get
-	defer stmt.Reset()
-	if err := stmt.BindBlob(1, []byte(key)); err != nil {
-		return nil, false, err
-	}
-	if !stmt.Step() {
-		return nil, false, stmt.Err()
-	}
-	return stmt.ColumnBlob(0, []byte{}), true, nil
-}
-
-func (v view) Put(string, []byte) error { return errors.New("storage: put outside of a transaction") }
-func (v view) Delete(string) error      { return errors.New("storage: delete outside of a transaction") }
-
-// scanPage rows are read at a time, so that a visitor may read in between.
-const scanPage = 128
-
-func (v view) Scan(prefix string, visit func(string, []byte) error) error {
-	after, end := []byte(prefix), prefixEnd(prefix)
-	// The key equal to the prefix itself comes first.
-	if value, ok, err := v.Get(prefix); err != nil {
-		return err
-	} else if ok {
-		if err := visit(prefix, value); err != nil {
-			return stopIsNil(err)
-		}
-	}
-	limit := 8 // most scans end early
-	for {
-		page, err := v.page(after, end, limit)
-		if err != nil {
-			return err
-		}
-		for _, row := range page {
-			if err := visit(row.key, row.value); err != nil {
-				return stopIsNil(err)
-			}
-		}
-		if len(page) < limit {
-			return nil
-		}
-		after, limit = []byte(page[len(page)-1].key), scanPage
-	}
-}
-
-func (v view) page(after, end []byte, limit int) ([]write, error) {
-	stmt := v.c.scan
-	defer stmt.Reset()
-	if err := errors.Join(bindBlob(stmt, 1, after), bindBlob(stmt, 2, end), stmt.BindInt(3, limit)); err != nil {
-		return nil, err
-	}
-	var rows []write
-	for stmt.Step() {
-		rows = append(rows, write{string(stmt.ColumnRawBlob(0)), stmt.ColumnBlob(1, []byte{})})
-	}
-	return rows, stmt.Err()
-}
-
-// prefixEnd returns the first key after all keys with the prefix.
-func prefixEnd(prefix string) []byte {
-	end := []byte(prefix)
-	for i := len(end) - 1; i >= 0; i-- {
-		if end[i] < 0xff {
-			end[i]++
-			return end[:i+1]
-		}
-	}
-	return []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff} // no family begins so
-}
-
-func stopIsNil(err error) error {
-	if errors.Is(err, kv.Stop) {
-		return nil
-	}
-	return err
 }

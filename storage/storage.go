@@ -8,12 +8,16 @@
 //
 // What is kept where is named in this package's other files, a family of keys
 // each: seen envelopes, messages, chats, contacts, events, the outbox.
+//
+// Messages are indexed in the transaction that writes them: by chat, by clock
+// across chats, in the summaries that a list of chats shows, and by their words
+// ([DB.Search]). What takes long, deleting a history or indexing what an older
+// version wrote, is done in slices by [DB.Work] and goes on after a restart.
 package storage
 
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/tidwall/btree"
@@ -31,12 +35,20 @@ var ErrIO = errors.New("database")
 // backend keeps committed data. get and scan see only committed data.
 type backend interface {
 	// read runs f with a consistent view.
-	read(f func(kv.Store) error) error
+	read(f func(kv.Ranger) error) error
 	// writer is the view that an Update reads through.
-	writer() kv.Store
-	// commit applies the writes, in key order, durably and together.
-	commit(writes []write) error
+	writer() kv.Ranger
+	// commit applies the changes durably and together.
+	commit(c changes) error
 	close() error
+}
+
+// changes are what a transaction did.
+type changes struct {
+	// writes are in the order of their keys.
+	writes []write
+	// texts are changes of the word index.
+	texts map[int64]*text
 }
 
 // write is a put, or a deletion when value is nil.
@@ -69,7 +81,7 @@ func (db *DB) Update(f func(tx *Tx) error) error {
 	if tx.writes.Len() == 0 {
 		return nil
 	}
-	if err := db.backend.commit(tx.list()); err != nil {
+	if err := db.backend.commit(changes{tx.list(), tx.texts}); err != nil {
 		return fmt.Errorf("%w: committing: %w", ErrIO, err)
 	}
 	return nil
@@ -78,7 +90,7 @@ func (db *DB) Update(f func(tx *Tx) error) error {
 // View runs f with a consistent, read-only view of the committed data. It
 // does not wait for updates. Writes of f are dropped.
 func (db *DB) View(f func(tx *Tx) error) error {
-	return db.backend.read(func(s kv.Store) error { return f(newTx(s)) })
+	return db.backend.read(func(s kv.Ranger) error { return f(newTx(s)) })
 }
 
 // Close waits for the running update and closes the database.
@@ -95,16 +107,18 @@ func (db *DB) Close() error {
 // Tx is a transaction. It is a kv.Store itself: what was written in it is seen
 // by its reads.
 type Tx struct {
-	base   kv.Store
+	base   kv.Ranger
 	writes *btree.Map[string, []byte]
+	// texts are changes of the word index, by row; nil takes a row out.
+	texts map[int64]*text
 	// decoded remembers records that were read or written in this
 	// transaction, decoded, by their keys.
 	decoded map[string]any
 }
 
-var _ kv.Store = (*Tx)(nil)
+var _ kv.Ranger = (*Tx)(nil)
 
-func newTx(base kv.Store) *Tx {
+func newTx(base kv.Ranger) *Tx {
 	return &Tx{base: base, writes: btree.NewMap[string, []byte](0)}
 }
 
@@ -122,6 +136,9 @@ func (tx *Tx) Try(f func(tx *Tx) error) error {
 	})
 	for k, v := range inner.decoded {
 		tx.remember(k, v)
+	}
+	for row, t := range inner.texts {
+		tx.index(row, t)
 	}
 	return nil
 }
@@ -180,46 +197,6 @@ func (tx *Tx) Delete(key string) error {
 	tx.writes.Set(key, nil)
 	delete(tx.decoded, key)
 	return nil
-}
-
-// Scan implements kv.Store: the transaction's own writes are merged into what
-// was there before.
-func (tx *Tx) Scan(prefix string, visit func(key string, value []byte) error) error {
-	own := tx.writes.Iter()
-	more := own.Seek(prefix)
-	// next visits the transaction's own writes up to a key and tells whether
-	// that key is one of them.
-	next := func(until string, last bool) (replaced bool, err error) {
-		for more && strings.HasPrefix(own.Key(), prefix) && (last || own.Key() <= until) {
-			replaced = own.Key() == until
-			if value := own.Value(); value != nil {
-				if err := visit(own.Key(), value); err != nil {
-					return replaced, err
-				}
-			}
-			more = own.Next()
-		}
-		return replaced, nil
-	}
-	stopped := false
-	err := tx.base.Scan(prefix, func(key string, value []byte) error {
-		replaced, err := next(key, false)
-		if err == nil && !replaced {
-			err = visit(key, value)
-		}
-		stopped = err != nil
-		return err
-	})
-	if err != nil && !stopped && !errors.Is(err, ErrIO) {
-		err = fmt.Errorf("%w: %w", ErrIO, err)
-	}
-	if err == nil && !stopped {
-		_, err = next("", true)
-	}
-	if errors.Is(err, kv.Stop) {
-		return nil
-	}
-	return err
 }
 
 func (tx *Tx) list() []write {

@@ -13,6 +13,37 @@ import (
 	"github.com/parley-im/parley/internal/kv"
 )
 
+var keys = []string{"", "a", "a/", "a/b", "a/b\x00", "a/\xff", "a/\xff\xff", "b", "\xff", "\xff\xff\xff"}
+
+// rangeEqualsMap compares a range, stopped after so many visits unless 0, with
+// that of a map.
+func rangeEqualsMap(t *testing.T, tx kv.Ranger, model map[string]string, r kv.Range, stop int) {
+	t.Helper()
+	var got, want []string
+	must(t, tx.Range(r, func(key string, value []byte) error {
+		if r.KeysOnly {
+			value = []byte(model[key])
+		}
+		got = append(got, key+"="+string(value))
+		if len(got) == stop {
+			return kv.Stop
+		}
+		return nil
+	}))
+	all := slices.Sorted(maps.Keys(model))
+	if r.Reverse {
+		slices.Reverse(all)
+	}
+	for _, key := range all {
+		if key >= r.From && (r.To == "" || key < r.To) && (stop == 0 || len(want) < stop) {
+			want = append(want, key+"="+model[key])
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("%+v stopping after %d: %q, not %q", r, stop, got, want)
+	}
+}
+
 // script runs operations written as bytes on a transaction and on a map, and
 // compares what they read. It returns the bytes that are left.
 func script(t *testing.T, tx *Tx, model map[string]string, ops []byte, depth int) []byte {
@@ -20,7 +51,7 @@ func script(t *testing.T, tx *Tx, model map[string]string, ops []byte, depth int
 		op, arg := ops[0], ops[1]
 		ops = ops[2:]
 		// Keys that are prefixes of each other, empty, and of high bytes.
-		k := []string{"", "a", "a/", "a/b", "a/b\x00", "a/\xff", "a/\xff\xff", "b", "\xff", "\xff\xff\xff"}[arg%10]
+		k := keys[arg%10]
 		switch op % 6 {
 		case 0, 1:
 			value := fmt.Sprint(op, arg)
@@ -56,6 +87,7 @@ func script(t *testing.T, tx *Tx, model map[string]string, ops []byte, depth int
 			if !slices.Equal(got, want) {
 				t.Fatalf("Scan(%q) stopping after %d: %q, not %q", k, stop, got, want)
 			}
+			rangeEqualsMap(t, tx, model, kv.Range{From: k, To: keys[int(op/6)%len(keys)], Reverse: arg&16 != 0, KeysOnly: arg&32 != 0, Expect: int(arg >> 6)}, stop)
 		case 5:
 			if depth == 3 {
 				continue
@@ -89,6 +121,8 @@ func script(t *testing.T, tx *Tx, model map[string]string, ops []byte, depth int
 func FuzzTransaction(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 3, 4, 0, 3, 3, 2, 3, 4, 1}, false)
 	f.Add([]byte{1, 1, 5, 0, 2, 1, 4, 0, 255, 1, 4, 0, 3, 1}, true)
+	f.Add([]byte{1, 1, 1, 3, 1, 7, 5, 1, 2, 3, 1, 5, 4, 31, 10, 33, 46, 171, 58, 20}, true)
+	f.Add([]byte{1, 1, 1, 3, 1, 7, 5, 1, 2, 3, 1, 5, 4, 31, 10, 33, 46, 171, 58, 20}, false)
 	f.Add([]byte{1, 8, 1, 9, 4, 8, 10, 8, 5, 1, 5, 0, 1, 2, 252, 2, 4, 0}, true)
 	f.Add(bytes.Repeat([]byte{1, 4, 1, 5, 5, 3, 2, 4, 4, 2, 16, 1}, 8), false)
 	file, err := Open(filepath.Join(f.TempDir(), "a.db"), [KeySize]byte{1})
