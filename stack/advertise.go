@@ -43,10 +43,11 @@ func (s *Stack) advertise(t *step) error {
 // publishContactCode publishes our bundle and who we are on our contact code
 // topic.
 func (s *Stack) publishContactCode(t *step) error {
-	if _, err := s.send(t, outgoing{
-		typ:  apppb.ApplicationMetadataMessage_CONTACT_CODE_ADVERTISEMENT,
-		body: contact.ContactCode(s.profile.Identity(t.now)),
-	}); err != nil {
+	body, err := message.Encode(contact.ContactCode(s.profile.Identity(t.now)))
+	if err != nil {
+		return err
+	}
+	if _, err := s.send(t, outgoing{typ: apppb.ApplicationMetadataMessage_CONTACT_CODE_ADVERTISEMENT, body: body}); err != nil {
 		return err
 	}
 	return t.SetMark(contactCodeMark, t.now)

@@ -1,72 +1,122 @@
 package stack
 
 import (
+	"errors"
+
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
 	"github.com/parley-im/parley/storage"
 )
 
-// SendText sends a text to somebody. When it returns, the message, its sealed
-// envelope and its event are on disk.
-func (s *Stack) SendText(to key.Public, text, replyTo string) (sent *chat.Message, err error) {
-	var answered *message.ID
-	if replyTo != "" {
-		id, err := message.ParseID(replyTo)
+// Content is what is said: a text, pictures with or without one, a sticker or
+// a recording.
+type Content struct {
+	Text string
+	// ReplyTo is the id of the message answered, empty for none.
+	ReplyTo string
+	// Images are encoded pictures in any form that app/picture reads; what is
+	// sent of them is smaller and without metadata. Several are an album.
+	Images [][]byte
+	// Sticker and Audio exclude each other and images.
+	Sticker *chat.Sticker
+	Audio   *chat.Audio
+	// Links and StatusLinks are previews of what the text links to.
+	Links       []chat.Link
+	StatusLinks []chat.StatusLink
+}
+
+// SendText says a text to somebody.
+func (s *Stack) SendText(to key.Public, text, replyTo string) (*chat.Message, error) {
+	sent, err := s.Say(chat.OneToOneID(to), Content{Text: text, ReplyTo: replyTo})
+	if err != nil {
+		return nil, err
+	}
+	return sent[0], nil
+}
+
+// Say says something in a chat. When it returns, the messages (one, or one for
+// each picture), their sealed envelopes and their events are on disk.
+func (s *Stack) Say(id string, c Content) (sent []*chat.Message, err error) {
+	var images []chat.Image
+	for _, raw := range c.Images {
+		p, err := picture.Prepare(raw)
 		if err != nil {
-			return nil, fault.Wrap(fault.Usage, "reading the id of the message to reply to", err)
+			return nil, fault.Wrap(fault.Usage, "the picture cannot be sent", err)
 		}
-		if _, err := s.Message(id); err != nil {
-			return nil, err
-		}
-		answered = &id
+		images = append(images, chat.Image{
+			Format: string(p.Format), Payload: p.Data, Width: uint32(p.Width), Height: uint32(p.Height),
+		})
+	}
+	answered, err := s.answered(c.ReplyTo)
+	if err != nil {
+		return nil, err
 	}
 	err = s.update(func(t *step) error {
-		c, err := t.Contact(to)
+		sent = nil
+		a, err := s.audience(t, id)
 		if err != nil {
 			return err
 		}
-		if c.Blocked {
-			return actionError("sending", contact.ErrBlocked)
-		}
-		room, err := s.room(t, to)
+		d := s.draft(t, a)
+		d.Text, d.ReplyTo, d.Links, d.StatusLinks = c.Text, answered, c.Links, c.StatusLinks
+		all, err := s.compose(d, c, images)
 		if err != nil {
-			return err
+			return fault.Wrap(fault.Usage, "the message cannot be sent", err)
 		}
-		draft := s.draft(t, c, text, chat.NextClock(room.LastClock, t.now))
-		draft.ReplyTo = answered
-		id, err := s.sendChat(t, draft, chat.TextMessage)
-		if err != nil {
-			return err
+		for _, m := range all {
+			one, err := s.utter(t, a, m)
+			if err != nil {
+				return err
+			}
+			sent = append(sent, one)
 		}
-		sent, _, err = t.Message(id)
-		return err
+		return nil
 	})
 	return sent, err
 }
 
-func (s *Stack) draft(t *step, to contact.Contact, text string, clock uint64) chat.Draft {
-	return chat.Draft{To: to.Key, Text: text, Clock: clock, Now: t.now, Profile: s.profile, Contact: to}
+// answered reads the id of a message that is to be answered.
+func (s *Stack) answered(replyTo string) (*message.ID, error) {
+	if replyTo == "" {
+		return nil, nil
+	}
+	id, err := message.ParseID(replyTo)
+	if err != nil {
+		return nil, fault.Wrap(fault.Usage, "reading the id of the message to reply to", err)
+	}
+	_, err = s.Message(id)
+	return &id, err
 }
 
-// sendChat builds a chat message to somebody, sends it and keeps it.
-func (s *Stack) sendChat(t *step, draft chat.Draft, build func(chat.Draft) (*apppb.ChatMessage, error)) (message.ID, error) {
-	m, err := build(draft)
-	if err != nil {
-		return message.ID{}, fault.Wrap(fault.Usage, "the message cannot be sent", err)
+var errMixed = errors.New("pictures, a sticker and a recording are messages of their own")
+
+// compose builds the messages of some content.
+func (s *Stack) compose(d chat.Draft, c Content, images []chat.Image) ([]*apppb.ChatMessage, error) {
+	var m *apppb.ChatMessage
+	var err error
+	switch {
+	case len(images) > 0 && c.Sticker == nil && c.Audio == nil:
+		return chat.ImageMessages(d, images, s.rand)
+	case len(images) > 0 || c.Sticker != nil && c.Audio != nil:
+		return nil, errMixed
+	case c.Sticker != nil:
+		m, err = chat.StickerMessage(d, *c.Sticker)
+	case c.Audio != nil:
+		m, err = chat.AudioMessage(d, *c.Audio)
+	default:
+		m, err = chat.TextMessage(d)
 	}
-	id, err := s.send(t, outgoing{kind: message.OneToOne, typ: apppb.ApplicationMetadataMessage_CHAT_MESSAGE, body: m, to: draft.To})
-	if err != nil {
-		return id, err
-	}
-	place := chat.Place{ID: m.ChatId, Kind: message.OneToOne, Peer: draft.To, Own: true}
-	return id, s.keep(t, place, chat.New(id, s.identity.Public(), place.ID, m, chat.Pending))
+	return []*apppb.ChatMessage{m}, err
 }
 
-// keep stores a message of a chat and tells the event stream.
+// keep stores a new message of a chat, tells of it, and handles what has waited
+// for it.
 func (s *Stack) keep(t *step, place chat.Place, m *chat.Message) error {
 	room, ok, err := t.Chat(m.Chat)
 	if err != nil {
@@ -82,16 +132,111 @@ func (s *Stack) keep(t *step, place chat.Place, m *chat.Message) error {
 		room.Active = true
 	} else if c, err := t.Contact(m.From); err != nil {
 		return err
-	} else if c.Local == contact.Sent {
+	} else if c.Local == contact.Sent && place.Kind == message.OneToOne {
 		room.Active = true
 	}
 	if err := t.PutChat(room.Saw(m.Clock)); err != nil {
 		return err
 	}
-	if err := t.PutMessage(m); err != nil {
+	if m, err = s.withAlbum(t, m); err != nil {
 		return err
 	}
-	return t.event(EventMessage, m)
+	if err := s.store(t, place, m); err != nil {
+		return err
+	}
+	if err := t.event(EventMessage, m); err != nil {
+		return err
+	}
+	return s.arrived(t, message.MessageTarget(m.ID))
+}
+
+// store stores a message that is new or changed, and what it is to us: unread,
+// a call for us, an entry in the activity centre.
+func (s *Stack) store(t *step, place chat.Place, m *chat.Message) error {
+	if place.Own || m.State != chat.Received {
+		return t.PutMessage(m)
+	}
+	answered, err := s.repliedTo(t, m)
+	if err != nil {
+		return err
+	}
+	calls := m.CallsFor(s.Self(), answered)
+	if err := t.PutMessageAs(m, storage.Notice{Unread: true, Mention: calls}); err != nil {
+		return err
+	}
+	// Between two everything is for the other.
+	if place.Kind == message.OneToOne && m.ContentType != chat.ContentType(apppb.ChatMessage_CONTACT_REQUEST) {
+		return nil
+	}
+	reply := answered != nil && answered.From == s.Self()
+	entry, ok := activity.OfMessage(m, activity.Circumstances{MentionsMe: calls && !reply, ReplyToMine: calls && reply})
+	if !ok || m.Deleted != nil {
+		return nil
+	}
+	return s.note(t, entry)
+}
+
+// repliedTo returns the message that another answers, nil if it is not here.
+func (s *Stack) repliedTo(t *step, m *chat.Message) (*chat.Message, error) {
+	id, err := message.ParseID(m.ReplyTo)
+	if err != nil {
+		return nil, nil
+	}
+	answered, ok, err := t.Message(id)
+	if err != nil || !ok || answered.Chat != m.Chat {
+		return nil, err
+	}
+	return answered, nil
+}
+
+// note puts an entry into the activity centre and tells of it if it is news.
+func (s *Stack) note(t *step, e activity.Entry) error {
+	before, known, err := t.Activity(e.ID)
+	if err != nil {
+		return err
+	}
+	after, err := t.PutActivity(e)
+	if err != nil || known && before == after {
+		return err
+	}
+	return t.event(EventActivity, after)
+}
+
+// albumReach is how many messages before and behind an image others of its
+// album are looked for.
+const albumReach = 32
+
+// withAlbum returns a new image as it is to be kept: deleted when others of its
+// album were.
+func (s *Stack) withAlbum(t *step, m *chat.Message) (*chat.Message, error) {
+	siblings, err := s.album(t, m)
+	for _, o := range siblings {
+		m = m.DeleteWith(o)
+	}
+	return m, err
+}
+
+// album returns the other images of a message's album.
+func (s *Stack) album(t *step, m *chat.Message) (siblings []*chat.Message, err error) {
+	if m.AlbumID() == "" {
+		return nil, nil
+	}
+	at := storage.PositionOf(m)
+	for _, q := range []storage.PageQuery{
+		{Chat: m.Chat, Before: at, Limit: albumReach},
+		{Chat: m.Chat, After: at, Limit: albumReach, Oldest: true},
+	} {
+		page, err := t.Page(q)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range page.Messages {
+			if m.SameAlbum(o) {
+				siblings = append(siblings, o)
+			}
+		}
+	}
+	return siblings, nil
 }
 
 // Messages returns the messages of a chat in order, or those of all chats,

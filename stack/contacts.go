@@ -82,7 +82,10 @@ func (s *Stack) UnblockContact(pub key.Public) (contact.Contact, error) {
 // RenameContact gives somebody a name that never leaves this account.
 func (s *Stack) RenameContact(pub key.Public, nickname string) (contact.Contact, error) {
 	return s.contactAction("renaming the contact", pub, "", func(c contact.Contact, _ uint64) (contact.Contact, contact.Effects, error) {
-		c.Nickname = nickname
+		c, err := c.WithNickname(nickname)
+		if err != nil {
+			return c, contact.Effects{}, fault.Wrap(fault.Usage, "renaming the contact", err)
+		}
 		return c, contact.Effects{}, nil
 	})
 }
@@ -130,15 +133,17 @@ func actionError(op string, err error) error {
 // what the step asks for.
 func (s *Stack) changeContact(t *step, before, after contact.Contact, effects contact.Effects, clock uint64, text string) (contact.Contact, error) {
 	if effects.SendRequest {
-		draft := s.draft(t, after, text, clock)
-		id, err := s.sendChat(t, draft, chat.ContactRequest)
+		request, err := s.sendRequest(t, after, text, clock)
 		if err != nil {
 			return after, err
 		}
-		after.SentRequest = id.String()
+		after.SentRequest = request.ID.String()
 	}
 	if before != after {
 		if err := t.PutContact(after); err != nil {
+			return after, err
+		}
+		if err := s.claimed(t, before, after); err != nil {
 			return after, err
 		}
 	}
@@ -186,6 +191,22 @@ func (s *Stack) changeContact(t *step, before, after contact.Contact, effects co
 	return after, nil
 }
 
+// sendRequest sends the message that asks somebody to become a contact.
+func (s *Stack) sendRequest(t *step, to contact.Contact, text string, clock uint64) (*chat.Message, error) {
+	room, err := s.room(t, to.Key)
+	if err != nil {
+		return nil, err
+	}
+	a := audience{room: room, contact: to}
+	d := s.draft(t, a)
+	d.Text, d.Clock = text, clock
+	m, err := chat.ContactRequest(d)
+	if err != nil {
+		return nil, fault.Wrap(fault.Usage, "the message cannot be sent", err)
+	}
+	return s.utter(t, a, m)
+}
+
 // abandon fails what we wrote to somebody and is not delivered: nothing sends
 // it again.
 func (s *Stack) abandon(t *step, to key.Public) error {
@@ -223,7 +244,10 @@ func (s *Stack) abandon(t *step, to key.Public) error {
 
 // tell sends a control message to one person.
 func (s *Stack) tell(t *step, to key.Public, typ message.Type, body proto.Message) error {
-	_, err := s.send(t, outgoing{kind: message.OneToOne, typ: typ, body: body, to: to})
+	raw, err := message.Encode(body)
+	if err == nil {
+		_, err = s.send(t, outgoing{kind: message.OneToOne, typ: typ, body: raw, to: []key.Public{to}})
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", message.Name(typ), err)
 	}

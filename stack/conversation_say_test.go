@@ -52,6 +52,9 @@ func (pl *player) say(s *step, e *recordedEnvelope, data []byte) ([]*message.Mes
 		if err := pl.act(s, e, m); err != nil {
 			return nil, fmt.Errorf("contact: %w", err)
 		}
+		if err := pl.remember(s, e, m); err != nil {
+			return nil, fmt.Errorf("%s: %w", message.Name(m.Type), err)
+		}
 	}
 	if err := pl.due(s, e, p, fresh, data); err != nil {
 		return nil, fmt.Errorf("reliability: %w", err)
@@ -140,6 +143,21 @@ func (pl *player) acks(to *recordedParty, due, sent []mvds.MessageID) (late []mv
 		}
 	}
 	return late, nil
+}
+
+// remember keeps what the party said in its chats, once for all who heard it.
+func (pl *player) remember(s *step, e *recordedEnvelope, m *message.Message) error {
+	do := pl.handler(m.Type)
+	if _, known, err := s.Message(m.ID); err != nil || known || do == nil {
+		return err
+	}
+	switch m.Type {
+	case apppb.ApplicationMetadataMessage_CHAT_MESSAGE, apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE,
+		apppb.ApplicationMetadataMessage_EDIT_MESSAGE, apppb.ApplicationMetadataMessage_DELETE_MESSAGE,
+		apppb.ApplicationMetadataMessage_EMOJI_REACTION, apppb.ApplicationMetadataMessage_PIN_MESSAGE:
+		return pl.Stack.handle(s, incoming{m, e.envelope, e.sent()}, do)
+	}
+	return nil
 }
 
 // act does to the contact what the party did when it sent a message.

@@ -21,10 +21,6 @@ import (
 var notHandled = []string{
 	"COMMUNITY_REQUEST_TO_JOIN",
 	"COMMUNITY_REQUEST_TO_JOIN_RESPONSE",
-	"DELETE_MESSAGE",
-	"EDIT_MESSAGE",
-	"EMOJI_REACTION",
-	"MEMBERSHIP_UPDATE_MESSAGE",
 }
 
 // notListened are the types that were said on topics of communities and of push

@@ -17,8 +17,32 @@ const (
 	// EventMessageState: a sent message's delivery state changed; data is a
 	// StateChange.
 	EventMessageState = "message.state"
+	// EventMessageChanged: a message was edited or deleted; data is the
+	// chat.Message as it is now.
+	EventMessageChanged = "message.changed"
+	// EventReaction: somebody reacted to a message or takes it back; data is
+	// the reaction.Reaction.
+	EventReaction = "message.reaction"
+	// EventPin: a message was pinned or unpinned; data is the pin.Pin.
+	EventPin = "message.pin"
+	// EventGroup: a private group changed; data is a GroupChange.
+	EventGroup = "group"
+	// EventGroupRequest: somebody asks to be added to a group, or was turned
+	// down; data is the group.Invitation.
+	EventGroupRequest = "group.request"
+	// EventVerification: a contact verification came or got on; data is the
+	// verify.Request.
+	EventVerification = "contact.verification"
+	// EventActivity: the activity centre has an entry that is new or has
+	// changed; data is the activity.Entry.
+	EventActivity = "activity"
+	// EventChat: a chat was read, muted, cleared, renamed …; data is the
+	// chat.Chat.
+	EventChat = "chat"
 	// EventContact: a contact changed; data is the contact.
 	EventContact = "contact"
+	// EventPicture: somebody's profile picture changed; data is a Picture.
+	EventPicture = "contact.picture"
 	// EventContactRequest: somebody asks to become a contact; data is a
 	// ContactRequest.
 	EventContactRequest = "contact.request"

@@ -10,6 +10,8 @@ import (
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/app/preview"
+	"github.com/parley-im/parley/app/verify"
 	apppb "github.com/parley-im/parley/pb/app"
 )
 
@@ -35,6 +37,23 @@ func (s *Stack) handler(typ message.Type) handler {
 		return s.onContactCode
 	case apppb.ApplicationMetadataMessage_STATUS_UPDATE:
 		return s.onStatusUpdate
+	case apppb.ApplicationMetadataMessage_EDIT_MESSAGE:
+		return s.onEdit
+	case apppb.ApplicationMetadataMessage_DELETE_MESSAGE:
+		return s.onDelete
+	case apppb.ApplicationMetadataMessage_EMOJI_REACTION:
+		return s.onReaction
+	case apppb.ApplicationMetadataMessage_PIN_MESSAGE:
+		return s.onPin
+	case apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE:
+		return s.onMembershipUpdate
+	case apppb.ApplicationMetadataMessage_GROUP_CHAT_INVITATION:
+		return s.onInvitation
+	case verify.Ask, verify.Accept, verify.Decline, verify.Cancel:
+		return s.onVerification
+	}
+	if chat.IsTransaction(typ) {
+		return s.onTransaction
 	}
 	return nil
 }
@@ -43,6 +62,7 @@ func (s *Stack) handler(typ message.Type) handler {
 var (
 	errOwnType  = errors.New("message type that only others send us")
 	errChatKind = errors.New("message for a kind of chat not handled yet")
+	errStranger = errors.New("from somebody who is no contact")
 )
 
 // reference is what the contact rules need to know of a message.
@@ -90,18 +110,30 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 	if err := proto.Unmarshal(in.Payload, m); err != nil {
 		return err
 	}
-	if m.GetMessageType() != apppb.MessageType_ONE_TO_ONE {
+	switch m.GetMessageType() {
+	case apppb.MessageType_ONE_TO_ONE:
+	case apppb.MessageType_PRIVATE_GROUP:
+		// Deployed clients send these within the group's update only.
+		g, err := s.hears(t, chat.Place{ID: m.GetChatId(), Kind: message.PrivateGroup}, in.Author)
+		if err != nil {
+			return err
+		}
+		return s.onGroupMessage(t, in, g, m)
+	default:
 		return errChatKind
 	}
 	if err := chat.Validate(m, in.reference(), message.OneToOne); err != nil {
 		return err
 	}
-	place, err := chat.Match(m, in.Author, s.identity.Public())
+	place, err := chat.Match(m, in.Author, s.Self())
 	if err != nil {
 		return err
 	}
 	var effects contact.Effects
 	if !place.Own {
+		if err := s.letIn(t, in); err != nil {
+			return err
+		}
 		_, effects, err = s.meet(t, in, m.GetClock(), func(c contact.Contact) (contact.Contact, contact.Effects, error) {
 			return c.ReceiveChat(in.ID, m, in.reference())
 		})
@@ -109,13 +141,56 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 			return err
 		}
 	}
-	if err := s.keep(t, place, chat.New(in.ID, in.Author, place.ID, m, chat.Received)); err != nil {
+	if err := s.keep(t, place, s.newMessage(in, place.ID, m)); err != nil {
 		return err
 	}
 	if effects.Notify {
 		return s.announce(t, in.Author, m.GetText(), in.ID)
 	}
 	return nil
+}
+
+// newMessage makes the timeline's message out of a received one. Previews that
+// are not to be shown are left out.
+func (s *Stack) newMessage(in incoming, chatID string, m *apppb.ChatMessage) *chat.Message {
+	var bad, worse []error
+	m.UnfurledLinks, bad = preview.Validate(m.GetText(), m.UnfurledLinks)
+	m.UnfurledStatusLinks, worse = preview.ValidateStatus(m.GetText(), m.UnfurledStatusLinks)
+	for _, err := range append(bad, worse...) {
+		s.counters.add("preview: " + cause(err))
+	}
+	return chat.New(in.ID, in.Author, chatID, m, chat.Received)
+}
+
+// letIn refuses strangers when only contacts may write.
+func (s *Stack) letIn(t *step, in incoming) error {
+	sender, err := t.Contact(in.Author)
+	if err != nil {
+		return err
+	}
+	room, _, err := t.Chat(chat.OneToOneID(in.Author))
+	if err != nil {
+		return err
+	}
+	ok, err := s.allowed(t, contact.Origin{Own: in.Author == s.Self(), Active: room.Active, Sender: sender})
+	if err == nil && !ok {
+		err = errStranger
+	}
+	return err
+}
+
+// onTransaction shows a message about a payment, as old clients sent them.
+func (s *Stack) onTransaction(t *step, in incoming) error {
+	m, place, err := chat.NewTransaction(in.Message, s.Self(), in.reference())
+	if err != nil {
+		return err
+	}
+	if !place.Own {
+		if err := s.letIn(t, in); err != nil {
+			return err
+		}
+	}
+	return s.keep(t, place, m)
 }
 
 // announce tells the event stream of a contact request.
@@ -168,7 +243,20 @@ func (s *Stack) onChatIdentity(t *step, in incoming) error {
 	if err := s.decode(in, m); err != nil {
 		return err
 	}
-	return s.learn(t, in, func(c contact.Contact) (contact.Contact, error) { return c.ApplyIdentity(m, in.reference()) })
+	return s.identified(t, in, m)
+}
+
+// identified applies what somebody says of themselves, with their pictures.
+func (s *Stack) identified(t *step, in incoming, m *apppb.ChatIdentity) error {
+	var learnt contact.Learnt
+	err := s.learn(t, in, func(c contact.Contact) (after contact.Contact, err error) {
+		after, learnt, err = c.ReceiveIdentity(m, in.reference())
+		return after, err
+	})
+	if err != nil || !learnt.Newer {
+		return err
+	}
+	return s.pictured(t, in.Author, m.GetClock(), learnt.Pictures)
 }
 
 func (s *Stack) onContactCode(t *step, in incoming) error {
@@ -179,9 +267,7 @@ func (s *Stack) onContactCode(t *step, in incoming) error {
 	if err := proto.Unmarshal(in.Payload, m); err != nil {
 		return err
 	}
-	return s.learn(t, in, func(c contact.Contact) (contact.Contact, error) {
-		return c.ApplyIdentity(m.GetChatIdentity(), in.reference())
-	})
+	return s.identified(t, in, m.GetChatIdentity())
 }
 
 func (s *Stack) onStatusUpdate(t *step, in incoming) error {
@@ -225,6 +311,9 @@ func (s *Stack) learn(t *step, in incoming, apply func(contact.Contact) (contact
 		return err
 	}
 	if err := t.PutContact(after); err != nil {
+		return err
+	}
+	if err := s.claimed(t, before, after); err != nil {
 		return err
 	}
 	return t.event(EventContact, after)

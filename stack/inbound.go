@@ -229,11 +229,11 @@ func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error 
 	if !fresh {
 		return errKnown
 	}
-	handle := s.handler(m.Type)
+	do := s.handler(m.Type)
 	if s.onDecoded != nil {
-		s.onDecoded(Decoded{Message: m, Envelope: e, Handled: handle != nil})
+		s.onDecoded(Decoded{Message: m, Envelope: e, Handled: do != nil})
 	}
-	if handle == nil {
+	if do == nil {
 		s.counters.add("not handled: " + message.Name(m.Type))
 		return nil
 	}
@@ -243,7 +243,7 @@ func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error 
 		return errPassedOn
 	}
 	at := time.Unix(0, e.Message.GetTimestamp()).Truncate(time.Second)
-	return handle(t, incoming{m, e, at})
+	return s.handle(t, incoming{m, e, at}, do)
 }
 
 // judge decides what a failed frame means. Only an error of the database is

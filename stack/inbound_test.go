@@ -296,7 +296,6 @@ func TestUnknownTypes(t *testing.T) {
 	f := newForger(t, 1, clock.at)
 	for typ, name := range map[message.Type]string{
 		apppb.ApplicationMetadataMessage_COMMUNITY_DESCRIPTION: "not handled: COMMUNITY_DESCRIPTION",
-		apppb.ApplicationMetadataMessage_EMOJI_REACTION:        "not handled: EMOJI_REACTION",
 		message.Type(14):  "not handled: UNKNOWN_14",
 		message.Type(999): "not handled: UNKNOWN_999",
 	} {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/message"
 	apppb "github.com/parley-im/parley/pb/app"
@@ -23,15 +21,18 @@ import (
 type outgoing struct {
 	kind message.ChatKind
 	typ  message.Type
-	body proto.Message
-	// to is the other party of a pairwise message; zero for public ones.
-	to key.Public
+	// body is the inner message, encoded.
+	body []byte
+	// to are those who get a pairwise message, each over their own session;
+	// empty for public ones.
+	to []key.Public
 }
 
 // send is the road out, as far as one message goes alone:
 //
 //	table → sign → reliability → carry
 //
+// Several recipients get the same signed message, under the same id.
 // Everything happens in the caller's transaction. A message of the MVDS class
 // stops at the reliability layer, whose payloads flush takes onward.
 func (s *Stack) send(t *step, m outgoing) (message.ID, error) {
@@ -39,38 +40,42 @@ func (s *Stack) send(t *step, m outgoing) (message.ID, error) {
 	if !ok {
 		return message.ID{}, fmt.Errorf("no rule for %s", message.Name(m.typ))
 	}
-	body, err := message.Encode(m.body)
-	if err != nil {
-		return message.ID{}, err
-	}
-	raw, id, err := message.Wrap(m.typ, body, s.identity)
+	raw, id, err := message.Wrap(m.typ, m.body, s.identity)
 	if err != nil {
 		return message.ID{}, err
 	}
 	if rule.Reliability == message.MVDS {
 		return id, s.sync(t, m, id, raw)
 	}
-	return id, s.carry(t, frame{
-		rule:      rule,
-		to:        m.to,
-		data:      raw,
-		refs:      []message.ID{id},
-		ephemeral: rule.IsEphemeral(body),
-	})
+	f := frame{rule: rule, data: raw, refs: []message.ID{id}, ephemeral: rule.IsEphemeral(m.body)}
+	if len(m.to) == 0 {
+		return id, s.carry(t, f)
+	}
+	for _, f.to = range m.to {
+		if err := s.carry(t, f); err != nil {
+			return id, err
+		}
+	}
+	return id, nil
 }
 
-// sync hands a signed message to the reliability layer.
+// sync hands a signed message to the reliability layer, for each recipient.
 func (s *Stack) sync(t *step, m outgoing, id message.ID, raw []byte) error {
-	ref, err := s.mvds.Append(t.Core("mvds"), t.now, mvds.Message{
-		Group:     mvds.OneToOneGroup(s.identity.Public(), m.to),
-		Timestamp: t.now.Unix(),
-		Body:      raw,
-	}, m.to)
-	if err != nil {
-		return err
+	for _, to := range m.to {
+		ref, err := s.mvds.Append(t.Core("mvds"), t.now, mvds.Message{
+			Group:     mvds.OneToOneGroup(s.identity.Public(), to),
+			Timestamp: t.now.Unix(),
+			Body:      raw,
+		}, to)
+		if err != nil {
+			return err
+		}
+		t.flush = true
+		if err := t.PutRef(ref, &storagepb.MessageRef{ApplicationId: id[:], Type: uint32(m.typ)}); err != nil {
+			return err
+		}
 	}
-	t.flush = true
-	return t.PutRef(ref, &storagepb.MessageRef{ApplicationId: id[:], Type: uint32(m.typ)})
+	return nil
 }
 
 // flushBatch is how many peers one flush writes to.

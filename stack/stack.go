@@ -111,7 +111,7 @@ type Stack struct {
 
 	eventsChanged broadcast
 	// wake tells Run's parts that there is work.
-	wakeSchedule, wakeOutbox, wakeSubscribe chan struct{}
+	wakeSchedule, wakeOutbox, wakeSubscribe, wakeTidy, wakeClaims chan struct{}
 
 	progressMu sync.Mutex
 	progress   Progress
@@ -154,6 +154,8 @@ func New(c Config) (*Stack, error) {
 		wakeSchedule:  make(chan struct{}, 1),
 		wakeOutbox:    make(chan struct{}, 1),
 		wakeSubscribe: make(chan struct{}, 1),
+		wakeTidy:      make(chan struct{}, 1),
+		wakeClaims:    make(chan struct{}, 1),
 	}
 	s.mvds.MaxPayload = payloadMost
 	if s.keys == nil {
@@ -191,6 +193,9 @@ type stepResult struct {
 	outbox, events bool
 	// resubscribe: what is listened to has changed.
 	resubscribe bool
+	// tidy: storage has put something off. claims: there are ENS names to be
+	// looked up.
+	tidy, claims bool
 }
 
 // try runs f in a step inside this one, dropped alone when f fails.
@@ -244,6 +249,12 @@ func (s *Stack) update(f func(t *step) error) error {
 	if result.outbox {
 		wake(s.wakeOutbox)
 	}
+	if result.tidy {
+		wake(s.wakeTidy)
+	}
+	if result.claims {
+		wake(s.wakeClaims)
+	}
 	if result.events {
 		s.eventsChanged.notify()
 	}
@@ -265,7 +276,7 @@ func (s *Stack) Run(ctx context.Context, transport Transport) error {
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for _, part := range []func(context.Context, Transport) error{
-		s.receive, s.publish, s.schedule, s.listen,
+		s.receive, s.publish, s.schedule, s.listen, s.tidy,
 	} {
 		group.Go(func() {
 			if err := part(ctx, transport); err != nil {
@@ -299,6 +310,24 @@ func (s *Stack) receive(ctx context.Context, transport Transport) error {
 	}
 }
 
+// tidy does in the background what storage has put off.
+func (s *Stack) tidy(ctx context.Context, _ Transport) error {
+	for ctx.Err() == nil {
+		more, err := s.db.Work()
+		if err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.wakeTidy:
+		}
+	}
+	return nil
+}
+
 // schedule runs what is due by time: reliability payloads, the contact code,
 // purges.
 func (s *Stack) schedule(ctx context.Context, _ Transport) error {
@@ -326,6 +355,9 @@ func (s *Stack) schedule(ctx context.Context, _ Transport) error {
 // tick does what is due now and returns when to come again.
 func (s *Stack) tick() (next time.Time, err error) {
 	err = s.update(func(t *step) error {
+		if err := s.joinGroups(t); err != nil {
+			return err
+		}
 		t.flush = false
 		if err := s.flush(t); err != nil {
 			return err

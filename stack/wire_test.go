@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
 	apppb "github.com/parley-im/parley/pb/app"
@@ -24,9 +25,13 @@ func (p *person) say(typ message.Type, kind message.ChatKind, body proto.Message
 	p.t.Helper()
 	var id message.ID
 	err := p.update(func(t *step) (err error) {
-		m := outgoing{kind: kind, typ: typ, body: body}
+		raw, err := message.Encode(body)
+		if err != nil {
+			return err
+		}
+		m := outgoing{kind: kind, typ: typ, body: raw}
 		if to != nil {
-			m.to = to.key.Public()
+			m.to = []key.Public{to.key.Public()}
 		}
 		id, err = p.Stack.send(t, m)
 		return err

@@ -1,0 +1,224 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/group"
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/internal/fault"
+	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/storage"
+)
+
+// What is done to a message that is there: edits and deletions. Reactions and
+// pins are in files of their own.
+
+// errNotThere means that its author does not take part in the chat that a
+// message is for, or that we do not.
+var errNotThere = errors.New("for a chat that its author or we are not in")
+
+// hears judges whether something by an author belongs in a chat, and returns
+// the private group that the chat is.
+func (s *Stack) hears(t *step, place chat.Place, author key.Public) (g group.Group, err error) {
+	switch place.Kind {
+	case message.OneToOne:
+		return g, nil
+	case message.PrivateGroup:
+	default:
+		return g, errChatKind
+	}
+	g, ok, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, place.ID)
+	switch {
+	case err != nil:
+		return g, err
+	case !ok:
+		return g, &message.Missing{Target: message.ChatTarget(place.ID)}
+	case !g.MayPost(author, s.Self()):
+		return g, errNotThere
+	}
+	return g, nil
+}
+
+// target finds the message that another is about.
+func (s *Stack) target(t *step, id message.ID) (*chat.Message, error) {
+	m, ok, err := t.Message(id)
+	if err == nil && !ok {
+		err = &message.Missing{Target: message.MessageTarget(id)}
+	}
+	return m, err
+}
+
+// change applies a change that somebody made to a message.
+func (s *Stack) change(t *step, in incoming, m chat.Addressed, id message.ID, apply func(m *chat.Message, by chat.Change) (*chat.Message, error)) error {
+	place, err := chat.Match(m, in.Author, s.Self())
+	if err != nil {
+		return err
+	}
+	g, err := s.hears(t, place, in.Author)
+	if err != nil {
+		return err
+	}
+	before, err := s.target(t, id)
+	if err != nil {
+		return err
+	}
+	by := chat.Change{ID: in.ID, Author: in.Author, Chat: place.ID, Moderator: g.IsAdmin(in.Author)}
+	after, err := apply(before, by)
+	if err != nil {
+		return err
+	}
+	return s.rewrite(t, place, before, after)
+}
+
+// rewrite stores a changed message, with the rest of its album if it was
+// deleted, and tells of it.
+func (s *Stack) rewrite(t *step, place chat.Place, before, after *chat.Message) error {
+	if after == before {
+		return nil
+	}
+	siblings, err := s.album(t, before)
+	if err != nil {
+		return err
+	}
+	changed := []*chat.Message{after}
+	for _, o := range siblings {
+		if with := o.DeleteWith(after); with != o {
+			changed = append(changed, with)
+		}
+	}
+	for _, m := range changed {
+		place.Own = m.From == s.Self()
+		if err := s.store(t, place, m); err != nil {
+			return err
+		}
+		if err := t.event(EventMessageChanged, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stack) onEdit(t *step, in incoming) error {
+	m := new(apppb.EditMessage)
+	if err := proto.Unmarshal(in.Payload, m); err != nil {
+		return err
+	}
+	id, err := chat.ValidateEdit(m, in.reference())
+	if err != nil {
+		return err
+	}
+	return s.change(t, in, m, id, func(before *chat.Message, by chat.Change) (*chat.Message, error) { return before.Edit(m, by) })
+}
+
+func (s *Stack) onDelete(t *step, in incoming) error {
+	m := new(apppb.DeleteMessage)
+	if err := proto.Unmarshal(in.Payload, m); err != nil {
+		return err
+	}
+	id, err := chat.ValidateDelete(m, in.reference())
+	if err != nil {
+		return err
+	}
+	return s.change(t, in, m, id, func(before *chat.Message, by chat.Change) (*chat.Message, error) { return before.Delete(m, by) })
+}
+
+// EditMessage gives a message of ours another text and other previews.
+func (s *Stack) EditMessage(id message.ID, c Content) (*chat.Message, error) {
+	return s.revise(id, "editing", func(t *step, a audience, m *chat.Message) (*chat.Message, error) {
+		d := s.draft(t, a)
+		d.Text, d.Links, d.StatusLinks = c.Text, c.Links, c.StatusLinks
+		body, err := chat.EditMessage(m, s.Self(), d)
+		if err != nil {
+			return nil, changeError("editing", err)
+		}
+		by, err := s.sendChange(t, a, apppb.ApplicationMetadataMessage_EDIT_MESSAGE, body, d.Clock)
+		if err != nil {
+			return nil, err
+		}
+		return m.Edit(body, by)
+	})
+}
+
+// DeleteMessage deletes a message for everyone: our own, or, as an admin of its
+// group, anybody's.
+func (s *Stack) DeleteMessage(id message.ID) (*chat.Message, error) {
+	return s.revise(id, "deleting", func(t *step, a audience, m *chat.Message) (*chat.Message, error) {
+		d := s.draft(t, a)
+		body, err := chat.DeleteMessage(m, s.Self(), a.group.IsAdmin(s.Self()), d)
+		if err != nil {
+			return nil, changeError("deleting", err)
+		}
+		by, err := s.sendChange(t, a, apppb.ApplicationMetadataMessage_DELETE_MESSAGE, body, d.Clock)
+		if err != nil {
+			return nil, err
+		}
+		by.Moderator = a.group.IsAdmin(s.Self())
+		return m.Delete(body, by)
+	})
+}
+
+// DeleteMessageForMe deletes a message from this account alone.
+func (s *Stack) DeleteMessageForMe(id message.ID) error {
+	return s.update(func(t *step) error {
+		m, ok, err := t.Message(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fault.New(fault.NotFound, "there is no message %s", id)
+		}
+		return s.rewrite(t, chat.Place{ID: m.Chat, Own: true}, m, m.DeleteForMe())
+	})
+}
+
+// revise changes a message by something that goes to all who see it.
+func (s *Stack) revise(id message.ID, op string, do func(t *step, a audience, m *chat.Message) (*chat.Message, error)) (after *chat.Message, err error) {
+	err = s.update(func(t *step) error {
+		m, ok, err := t.Message(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fault.New(fault.NotFound, "%s: there is no message %s", op, id)
+		}
+		a, err := s.audience(t, m.Chat)
+		if err != nil {
+			return err
+		}
+		if after, err = do(t, a, m); err != nil {
+			return err
+		}
+		return s.rewrite(t, a.place(), m, after)
+	})
+	return after, err
+}
+
+// sendChange sends a change of ours and returns it as receivers see it.
+func (s *Stack) sendChange(t *step, a audience, typ message.Type, body proto.Message, clock uint64) (chat.Change, error) {
+	raw, err := message.Encode(body)
+	if err != nil {
+		return chat.Change{}, err
+	}
+	id, err := s.address(t, a, typ, raw)
+	if err != nil {
+		return chat.Change{}, fmt.Errorf("%s: %w", message.Name(typ), err)
+	}
+	return chat.Change{ID: id, Author: s.Self(), Chat: a.room.ID}, t.PutChat(a.room.Saw(clock))
+}
+
+// changeError tells a person why a message cannot be changed so.
+func changeError(op string, err error) error {
+	kind := fault.Usage
+	switch {
+	case errors.Is(err, chat.ErrNotAuthor):
+		kind = fault.Denied
+	case errors.Is(err, chat.ErrIsDeleted), errors.Is(err, chat.ErrNotEditable), errors.Is(err, chat.ErrNotDeletable):
+		kind = fault.Conflict
+	}
+	return fault.Wrap(kind, op, err)
+}
