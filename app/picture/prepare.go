@@ -36,7 +36,7 @@ const (
 	MessageSide      = 2000
 	MessageIdeal     = 100_000
 	MessageMax       = 350_000
-	MessageAnimation = 1 << 20
+	MessageAnimation = 400_000 // what chat.MaxImage lets through
 )
 
 // MessageTarget returns the target of pictures in messages.
