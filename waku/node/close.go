@@ -19,6 +19,8 @@ const (
 	closePush  = 5 * time.Second
 	// closeArchive is for what waits to be in the archive.
 	closeArchive = 30 * time.Second
+	// closeFarewell is for the last answers to arrive.
+	closeFarewell = time.Second
 	// closeQuiet is how long nothing was written when all has gone.
 	closeQuiet = 100 * time.Millisecond
 )
@@ -66,6 +68,10 @@ func (n *Node) close() (errs []error) {
 	if n.metadata != nil {
 		errs = append(errs, n.metadata.Close())
 	}
+	within(closeFarewell, func(ctx context.Context) {
+		n.pushing.farewell(ctx, n.h)
+		n.querying.farewell(ctx, n.h)
+	})
 	errs = append(errs, n.h.Close())
 	n.taps.close()
 	close(n.envelopes.stop)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
 // limitedHost opens streams on relayed connections too, which libp2p refuses
@@ -28,6 +30,8 @@ type requests struct {
 	busy    int
 	closed  bool
 	settled chan struct{} // closed when closed and nothing is busy
+	// late are the peers whose requests were answered since it closed.
+	late []peer.ID
 }
 
 func newRequests() *requests {
@@ -46,7 +50,7 @@ type servingHost struct {
 // request is answered.
 func (h servingHost) SetStreamHandler(id protocol.ID, handler network.StreamHandler) {
 	h.Host.SetStreamHandler(id, func(s network.Stream) {
-		q := &request{Stream: s, all: h.requests}
+		q := &request{Stream: s, peer: s.Conn().RemotePeer(), all: h.requests}
 		if !h.requests.enter(q) {
 			_ = s.Reset()
 			return
@@ -59,6 +63,7 @@ func (h servingHost) SetStreamHandler(id protocol.ID, handler network.StreamHand
 // request is the stream of one request.
 type request struct {
 	network.Stream
+	peer peer.ID
 	all  *requests
 	busy bool // something was read; guarded by all.mu
 }
@@ -100,6 +105,9 @@ func (r *requests) leave(q *request) {
 	if !q.busy {
 		return
 	}
+	if r.closed {
+		r.late = append(r.late, q.peer)
+	}
 	if r.busy--; r.busy == 0 && r.closed {
 		close(r.settled)
 	}
@@ -124,6 +132,25 @@ func (r *requests) drain(ctx context.Context) {
 	case <-r.settled:
 	case <-ctx.Done():
 	}
+}
+
+// farewell returns when the peers that were answered last have their answers,
+// or ctx ends. A connection that is closed earlier takes them with it; what
+// comes after an answer and is echoed tells that the answer has come.
+func (r *requests) farewell(ctx context.Context, h host.Host) {
+	r.mu.Lock()
+	late := slices.Clone(r.late)
+	r.mu.Unlock()
+	slices.Sort(late)
+	var group sync.WaitGroup
+	for _, p := range slices.Compact(late) {
+		group.Go(func() {
+			ctx, cancel := context.WithCancel(network.WithNoDial(ctx, "farewell"))
+			defer cancel()
+			<-ping.Ping(ctx, h, p)
+		})
+	}
+	group.Wait()
 }
 
 // writes notes when something is written on the streams that a host opens.
