@@ -80,6 +80,11 @@ type Config struct {
 	Listen []string
 	// Bio is shown to contacts beside the account's name.
 	Bio string
+	// EthereumURL is the JSON-RPC URL of an Ethereum node of the main network,
+	// by which ENS names that people claim are looked up. It is a secret, since
+	// providers put the key of an account into it: nothing shows it. Empty
+	// leaves every name unverified.
+	EthereumURL string
 	// Log takes the log; nil drops it.
 	Log *slog.Logger
 	// OnProgress sees the progress of fetching missed messages.
@@ -104,6 +109,8 @@ type Client struct {
 	company *company
 	stack   *stack.Stack
 	lock    *flock.Flock
+	// unfurler fetches what links lead to, when asked.
+	unfurler *unfurler
 
 	stop func()
 	done chan struct{}
@@ -135,7 +142,14 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	if c.Mode != Full && c.Mode != Light {
 		return nil, fault.New(fault.Usage, "mode %q is neither %q nor %q", c.Mode, Full, Light)
 	}
-	client := &Client{account: c.Account, mode: c.Mode, company: newCompany(c.Mode, c.Network), done: make(chan struct{})}
+	resolver, err := dialENS(c.EthereumURL)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{
+		account: c.Account, mode: c.Mode, company: newCompany(c.Mode, c.Network), unfurler: newUnfurler(nil),
+		done: make(chan struct{}),
+	}
 	defer func() {
 		if err != nil {
 			client.release()
@@ -171,9 +185,25 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	ctx, client.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(client.done)
-		client.err = client.stack.Run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed))
+		client.err = client.run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed), resolver)
 	}()
 	return client, nil
+}
+
+// run does what goes on by itself until ctx ends or the database fails.
+func (c *Client) run(ctx context.Context, t stack.Transport, resolver ensResolver) error {
+	if resolver == nil {
+		return c.stack.Run(ctx, t)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	looked := make(chan error, 1)
+	go func() {
+		defer cancel()
+		looked <- lookUpNames(ctx, c.stack, resolver)
+	}()
+	err := c.stack.Run(ctx, t)
+	cancel()
+	return errors.Join(err, <-looked)
 }
 
 // DatabaseFile is the path of an account's database below a data directory.
@@ -311,7 +341,7 @@ func (c *Client) Status(context.Context) (Status, error) {
 	return Status{
 		Key:       c.Self(),
 		Account:   c.account.ID,
-		Name:      c.account.Name,
+		Name:      c.stack.Profile().DisplayName,
 		Mode:      c.mode,
 		Network:   c.stack.Network().Name,
 		Pending:   pending,
@@ -321,36 +351,6 @@ func (c *Client) Status(context.Context) (Status, error) {
 		Node:      c.node.Status(),
 		Time:      time.Now().UTC(),
 	}, nil
-}
-
-// Resolve turns what people write for somebody into a key: any form of a
-// public key, a share URL, or the name or nickname of a contact.
-func (c *Client) Resolve(_ context.Context, text string) (key.Public, error) {
-	if pub, err := key.ParsePublic(text); err == nil {
-		return pub, nil
-	}
-	if pub, ok := shareKey(text); ok {
-		return pub, nil
-	}
-	contacts, err := c.stack.Contacts()
-	if err != nil {
-		return key.Public{}, err
-	}
-	var found []key.Public
-	for _, known := range contacts {
-		if named(known, text) {
-			found = append(found, known.Key)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return key.Public{}, fault.New(fault.NotFound, "nobody is known as %q", text).
-			WithHint("give a key (zQ3sh… or 0x04…), a share URL or the name of a contact")
-	}
-	return key.Public{}, fault.New(fault.Conflict, "%d contacts are called %q", len(found), text).
-		WithHint("give the key, as `parley contact list` shows it")
 }
 
 // String tells which account it is.

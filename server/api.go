@@ -28,11 +28,52 @@ func (a *apiServer) register(api huma.API) {
 			return answer(a.client.Status(ctx))
 		})
 	a.registerContacts(api)
+	a.registerVerifications(api)
 	a.registerMessages(api)
+	a.registerContent(api)
+	a.registerChats(api)
+	a.registerGroups(api)
+	a.registerActivities(api)
+	a.registerProfile(api)
 }
 
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: prefix + path, Summary: summary}
+}
+
+// pictureBody is a picture in a response.
+type pictureBody struct {
+	ContentType  string `header:"Content-Type"`
+	CacheControl string `header:"Cache-Control"`
+	Policy       string `header:"Content-Security-Policy"`
+	Body         []byte
+}
+
+// pictured turns a picture into a response that a browser shows as nothing else.
+func pictured(p parley.Picture, err error) (*pictureBody, error) {
+	return file(p.Type, p.Data, err)
+}
+
+func file(media string, data []byte, err error) (*pictureBody, error) {
+	if err != nil {
+		return nil, failure(err)
+	}
+	return &pictureBody{media, "private, max-age=3600", "default-src 'none'; sandbox", data}, nil
+}
+
+// fileOperation is an operation that answers with bytes of some media types.
+func fileOperation(id, path, summary string, media ...string) huma.Operation {
+	op := operation(id, http.MethodGet, path, summary)
+	content := make(map[string]*huma.MediaType)
+	for _, m := range media {
+		content[m] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	}
+	op.Responses = map[string]*huma.Response{"200": {Description: "The bytes", Content: content}}
+	return op
+}
+
+func pictureOperation(id, path, summary string) huma.Operation {
+	return fileOperation(id, path, summary, "image/png", "image/jpeg")
 }
 
 // who names a contact in a path: a key in any form, a share URL or a name.
@@ -84,34 +125,22 @@ func (a *apiServer) registerContacts(api huma.API) {
 		func(ctx context.Context, in *rename) (*body[parley.Contact], error) {
 			return answer(a.client.RenameContact(ctx, in.Who, in.Body.Nickname))
 		})
-}
-
-func (a *apiServer) registerMessages(api huma.API) {
-	type send struct {
+	type size struct {
+		Who  string `path:"who"`
+		Size string `query:"size" enum:"thumbnail,large" default:"thumbnail"`
+	}
+	huma.Register(api, pictureOperation("contact-picture", "/contacts/{who}/picture", "Somebody's profile picture, encoded anew"),
+		func(ctx context.Context, in *size) (*pictureBody, error) {
+			return pictured(a.client.ProfilePicture(ctx, in.Who, in.Size))
+		})
+	type contactTrust struct {
+		Who  string `path:"who"`
 		Body struct {
-			To      string `json:"to" minLength:"1" doc:"A key in any form, a share URL, or the name of a contact"`
-			Text    string `json:"text" minLength:"1"`
-			ReplyTo string `json:"reply_to,omitempty" doc:"Id of the message this one answers"`
+			Trust string `json:"trust" enum:"trusted,untrustworthy,unknown"`
 		}
 	}
-	huma.Register(api, operation("send-message", http.MethodPost, "/messages", "Send a text"),
-		func(ctx context.Context, in *send) (*body[parley.Message], error) {
-			return answer(a.client.Send(ctx, in.Body.To, in.Body.Text, parley.SendOptions{ReplyTo: in.Body.ReplyTo}))
-		})
-	type list struct {
-		Chat  string `query:"chat" doc:"Whose chat; all chats when absent"`
-		Since uint64 `query:"since" doc:"Only messages with a newer clock, in milliseconds"`
-		Limit int    `query:"limit" minimum:"0" doc:"At most so many, the newest; 0 is all"`
-	}
-	huma.Register(api, operation("list-messages", http.MethodGet, "/messages", "Messages in order"),
-		func(ctx context.Context, in *list) (*body[[]parley.Message], error) {
-			return answer(a.client.Messages(ctx, in.Chat, in.Since, in.Limit))
-		})
-	type one struct {
-		ID string `path:"id"`
-	}
-	huma.Register(api, operation("get-message", http.MethodGet, "/messages/{id}", "One message"),
-		func(ctx context.Context, in *one) (*body[parley.Message], error) {
-			return answer(a.client.Message(ctx, in.ID))
+	huma.Register(api, operation("trust-contact", http.MethodPost, "/contacts/{who}/trust", "Mark somebody as trusted or not, for us alone"),
+		func(ctx context.Context, in *contactTrust) (*body[parley.Contact], error) {
+			return answer(a.client.Trust(ctx, in.Who, in.Body.Trust))
 		})
 }

@@ -63,7 +63,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	calls := http.NewServeMux() // behind the token
 	config := huma.DefaultConfig("Parley", Version)
-	config.Info.Description = "One Status account: contacts, messages, events."
+	config.Info.Description = "One Status account: contacts, chats, messages, groups, events."
 	config.OpenAPIPath = "/openapi"
 	config.DocsPath = "" // its page would load scripts from elsewhere
 	// Bodies are what they are: no links to schemas in them, no schemas beside
@@ -96,6 +96,9 @@ func New(c Config) (http.Handler, error) {
 // in front where that tells more.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch pkg := path.Base(t.PkgPath()); {
 	case t.Name() == "", pkg == "parley", pkg == "server", pkg == "storage", pkg == ".":
 		return name

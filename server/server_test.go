@@ -214,6 +214,29 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// described are all calls.
+const described = `
+	GET:/status GET:/events
+	GET:/contacts POST:/contacts GET:/contacts/{who} GET:/contacts/{who}/picture
+	POST:/contacts/{who}/accept POST:/contacts/{who}/block POST:/contacts/{who}/reject POST:/contacts/{who}/remove
+	POST:/contacts/{who}/rename POST:/contacts/{who}/unblock POST:/contacts/{who}/trust
+	GET:/contacts/{who}/verifications POST:/contacts/{who}/verifications/ask POST:/contacts/{who}/verifications/answer
+	POST:/contacts/{who}/verifications/decline POST:/contacts/{who}/verifications/cancel
+	GET:/messages POST:/messages GET:/messages/page GET:/messages/{id} GET:/messages/{id}/trace GET:/search
+	GET:/messages/{id}/image GET:/messages/{id}/audio GET:/messages/{id}/links/{n}/image
+	POST:/messages/{id}/edit POST:/messages/{id}/delete POST:/messages/{id}/react POST:/messages/{id}/unreact
+	POST:/messages/{id}/pin POST:/messages/{id}/unpin
+	GET:/chats GET:/chats/{chat} POST:/chats/{chat}/read POST:/chats/{chat}/mute POST:/chats/{chat}/unmute
+	POST:/chats/{chat}/clear POST:/chats/{chat}/delete POST:/chats/{chat}/pin POST:/chats/{chat}/unpin
+	GET:/chats/{chat}/pins GET:/chats/{chat}/draft POST:/chats/{chat}/draft
+	GET:/groups POST:/groups GET:/groups/{group} GET:/groups/{group}/image POST:/groups/{group}/image
+	POST:/groups/{group}/add POST:/groups/{group}/remove POST:/groups/{group}/admin POST:/groups/{group}/step-down
+	POST:/groups/{group}/join POST:/groups/{group}/leave POST:/groups/{group}/rename POST:/groups/{group}/color
+	POST:/groups/{group}/reject GET:/group-requests POST:/group-requests
+	GET:/activities GET:/activities/counts POST:/activities/read POST:/activities/{id}/state
+	GET:/profile POST:/profile POST:/profile/picture POST:/profile/picture/clear POST:/profile/presence
+	GET:/settings POST:/settings`
+
 // TestOpenAPI: the description names every call, and keys and ids are texts in
 // it, as they are on the wire.
 func TestOpenAPI(t *testing.T) {
@@ -239,13 +262,11 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	slices.Sort(calls)
-	want := []string{
-		"GET /api/v1/contacts", "GET /api/v1/contacts/{who}", "GET /api/v1/events", "GET /api/v1/messages",
-		"GET /api/v1/messages/{id}", "GET /api/v1/status", "POST /api/v1/contacts",
-		"POST /api/v1/contacts/{who}/accept", "POST /api/v1/contacts/{who}/block", "POST /api/v1/contacts/{who}/reject",
-		"POST /api/v1/contacts/{who}/remove", "POST /api/v1/contacts/{who}/rename", "POST /api/v1/contacts/{who}/unblock",
-		"POST /api/v1/messages",
+	want := strings.Fields(described)
+	for i, call := range want {
+		want[i] = strings.Replace(call, ":", " /api/v1", 1)
 	}
+	slices.Sort(want)
 	if !slices.Equal(calls, want) {
 		t.Errorf("described are %q", calls)
 	}
@@ -254,13 +275,28 @@ func TestOpenAPI(t *testing.T) {
 	}
 	for _, field := range []struct{ schema, name string }{
 		{"Contact", "key"}, {"Message", "id"}, {"Message", "from"}, {"Status", "key"}, {"Event", "type"},
+		{"Chat", "key"}, {"Chat", "kind"}, {"Group", "id"}, {"Member", "key"}, {"Member", "public_key"}, {"Activity", "from"},
+		{"Verification", "id"}, {"Profile", "key"}, {"Pin", "by"}, {"GroupRequest", "from"},
 	} {
 		if got := doc.Components.Schemas[field.schema].Properties[field.name].Type; got != "string" {
 			t.Errorf("%s.%s is described as %v; there are %v", field.schema, field.name, got, slices.Sorted(maps.Keys(doc.Components.Schemas)))
 		}
 	}
 	// What is answered is what is described.
-	for name, path := range map[string]string{"Status": "/api/v1/status", "Contact": "/api/v1/contacts/" + stranger(t).String()} {
+	bob := stranger(t)
+	m, err := a.client.Send(t.Context(), bob.String(), "x", parley.SendOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := a.client.CreateGroup(t.Context(), "Club", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"Status": "/api/v1/status", "Contact": "/api/v1/contacts/" + bob.String(), "Message": "/api/v1/messages/" + m.ID.String(),
+		"Chat": "/api/v1/chats/" + bob.String(), "Group": "/api/v1/groups/" + g.ID, "Profile": "/api/v1/profile", "Trace": "/api/v1/messages/" + m.ID.String() + "/trace",
+		"MessagePage": "/api/v1/messages/page", "SearchPage": "/api/v1/search?text=x", "ActivityPage": "/api/v1/activities",
+	} {
 		var answer map[string]json.RawMessage
 		if err := json.Unmarshal(a.call(http.MethodGet, path, "", http.StatusOK), &answer); err != nil {
 			t.Fatal(err)

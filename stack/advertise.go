@@ -2,7 +2,6 @@ package stack
 
 import (
 	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/parley-im/parley/account/key"
@@ -11,14 +10,12 @@ import (
 	"github.com/parley-im/parley/encryption/session"
 	apppb "github.com/parley-im/parley/pb/app"
 	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/storage"
 )
 
 const (
 	// contactCodeMark is when our contact code was published last.
 	contactCodeMark = "contact code"
-	// identityInterval is how often a peer is told who we are, beside every
-	// change (deployed clients).
-	identityInterval = 24 * time.Hour
 	// purgeMark is when old marks were forgotten last.
 	purgeMark     = "purge"
 	purgeInterval = 24 * time.Hour
@@ -43,7 +40,11 @@ func (s *Stack) advertise(t *step) error {
 // publishContactCode publishes our bundle and who we are on our contact code
 // topic.
 func (s *Stack) publishContactCode(t *step) error {
-	body, err := message.Encode(contact.ContactCode(s.profile.Identity(t.now)))
+	identity, err := s.introduction(t)
+	if err != nil {
+		return err
+	}
+	body, err := message.Encode(contact.ContactCode(identity))
 	if err != nil {
 		return err
 	}
@@ -56,22 +57,24 @@ func (s *Stack) publishContactCode(t *step) error {
 // identify tells somebody who we are, when they have not been told for a day or
 // it has changed since.
 func (s *Stack) identify(t *step, to key.Public) error {
-	// What we say is part of the name, so that a change is due at once.
-	mark := "identity " + s.profileDigest() + " " + to.CompressedHex()
-	last, err := t.Mark(mark)
-	if err != nil || !last.IsZero() && t.now.Sub(last) < identityInterval {
+	digest, err := s.saying(t)
+	if err != nil {
 		return err
 	}
-	if err := s.tell(t, to, apppb.ApplicationMetadataMessage_CHAT_IDENTITY, s.profile.Identity(t.now)); err != nil {
+	// What we say is part of the name, so that a change is due at once.
+	mark := "identity " + hex.EncodeToString(digest[:8]) + " " + to.CompressedHex()
+	last, err := t.Mark(mark)
+	if err != nil || !last.IsZero() && t.now.Sub(last) < contact.IdentityInterval {
+		return err
+	}
+	identity, err := s.introduction(t)
+	if err != nil {
+		return err
+	}
+	if err := s.tell(t, to, apppb.ApplicationMetadataMessage_CHAT_IDENTITY, identity); err != nil {
 		return err
 	}
 	return t.SetMark(mark, t.now)
-}
-
-// profileDigest is short and different for every profile.
-func (s *Stack) profileDigest() string {
-	digest := key.Keccak256(fmt.Appendf(nil, "%+q %+q %+q %d", s.profile.DisplayName, s.profile.ENSName, s.profile.Bio, s.profile.Color))
-	return hex.EncodeToString(digest[:8])
 }
 
 // introduce answers somebody who does not know this device, with nothing but
@@ -99,6 +102,9 @@ func (s *Stack) purge(t *step) error {
 	}
 	if err := s.segments.Purge(t.Core("segment"), t.now); err != nil {
 		return err
+	}
+	if n, err := t.ExpireWaiting(t.now); err != nil || n == storage.WorkSlice {
+		return err // there may be more, at the next tick
 	}
 	n, err := s.mvds.Purge(t.Core("mvds"), t.now)
 	if err != nil || n == mvds.PurgeBatch {

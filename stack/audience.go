@@ -62,7 +62,7 @@ func (a audience) place() chat.Place {
 // draft begins a message.
 func (s *Stack) draft(t *step, a audience) chat.Draft {
 	return chat.Draft{
-		Chat: a.room.ID, Kind: a.room.Kind, Clock: a.clock(t), Now: t.now, Profile: s.profile, Contact: a.contact,
+		Chat: a.room.ID, Kind: a.room.Kind, Clock: a.clock(t), Now: t.now, Profile: s.Profile(), Contact: a.contact,
 	}
 }
 
@@ -93,6 +93,10 @@ func (s *Stack) utter(t *step, a audience, m *apppb.ChatMessage) (*chat.Message,
 	if err != nil {
 		return nil, err
 	}
-	sent := chat.New(id, s.Self(), a.room.ID, m, chat.Pending)
+	state := chat.Pending
+	if a.room.Kind == message.PrivateGroup && len(a.group.Recipients(a.group, s.Self())) == 0 {
+		state = chat.Sent // there is nobody else to hear it
+	}
+	sent := chat.New(id, s.Self(), a.room.ID, m, state)
 	return sent, s.keep(t, a.place(), sent)
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/storage"
 	"github.com/parley-im/parley/waku/topic"
 )
@@ -349,9 +350,17 @@ func TestTopicsComeAndGo(t *testing.T) {
 		if starts := asked(contactCode(bobby), time.Time{}); len(starts) == 0 || fromBeginning(starts) {
 			t.Errorf("after a restart the known topic was asked for from %v", starts)
 		}
-		if _, err := alice.RemoveContact(bobby.key.Public()); err != nil {
-			t.Fatal(err)
+		// Somebody whom we neither know nor talk to.
+		forget := func() {
+			t.Helper()
+			if _, err := alice.RemoveContact(bobby.key.Public()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := alice.DeleteChat(chat.OneToOneID(bobby.key.Public())); err != nil {
+				t.Fatal(err)
+			}
 		}
+		forget()
 		synctest.Wait()
 		if _, ok := marks(t, alice)[mark]; ok {
 			t.Error("the mark of a topic that is not wanted is kept")
@@ -365,9 +374,7 @@ func TestTopicsComeAndGo(t *testing.T) {
 		}
 		// Removed while nothing runs.
 		alice.halt()
-		if _, err := alice.RemoveContact(bobby.key.Public()); err != nil {
-			t.Fatal(err)
-		}
+		forget()
 		alice.start()
 		pass(5 * time.Minute)
 		if _, ok := marks(t, alice)[mark]; ok {

@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/encryption/session"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
 	"github.com/parley-im/parley/storage"
@@ -22,9 +24,14 @@ import (
 // message is for, or that we do not.
 var errNotThere = errors.New("for a chat that its author or we are not in")
 
-// hears judges whether something by an author belongs in a chat, and returns
-// the private group that the chat is.
-func (s *Stack) hears(t *step, place chat.Place, author key.Public) (g group.Group, err error) {
+// hears judges whether something that somebody sent belongs in a chat, and
+// returns the private group that the chat is.
+func (s *Stack) hears(t *step, in incoming, place chat.Place) (g group.Group, err error) {
+	if !place.Own {
+		if err := s.letIn(t, in, place.ID); err != nil {
+			return g, err
+		}
+	}
 	switch place.Kind {
 	case message.OneToOne:
 		return g, nil
@@ -33,15 +40,32 @@ func (s *Stack) hears(t *step, place chat.Place, author key.Public) (g group.Gro
 		return g, errChatKind
 	}
 	g, ok, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, place.ID)
-	switch {
-	case err != nil:
-		return g, err
-	case !ok:
-		return g, &message.Missing{Target: message.ChatTarget(place.ID)}
-	case !g.MayPost(author, s.Self()):
-		return g, errNotThere
+	if err == nil && !ok {
+		err = &message.Missing{Target: message.ChatTarget(place.ID)}
 	}
-	return g, nil
+	if err != nil {
+		return g, err
+	}
+	return g, s.admits(g, in.Author)
+}
+
+// admits tells whether somebody may say something in a group. Whoever was
+// removed may not, also what they said before; who was never a member may be
+// one whose adding has not come yet.
+func (s *Stack) admits(g group.Group, who key.Public) error {
+	switch {
+	case g.MayPost(who, s.Self()):
+		return nil
+	case g.IsMember(s.Self()) && !g.WasMember(who):
+		return &message.Missing{Target: memberTarget(g.ID, who)}
+	}
+	return errNotThere
+}
+
+// memberTarget names somebody's being a member of a group as the target of what
+// they say there.
+func memberTarget(group string, who key.Public) string {
+	return message.ChatTarget(group) + "/" + who.CompressedHex()
 }
 
 // target finds the message that another is about.
@@ -59,7 +83,7 @@ func (s *Stack) change(t *step, in incoming, m chat.Addressed, id message.ID, ap
 	if err != nil {
 		return err
 	}
-	g, err := s.hears(t, place, in.Author)
+	g, err := s.hears(t, in, place)
 	if err != nil {
 		return err
 	}
@@ -162,7 +186,8 @@ func (s *Stack) DeleteMessage(id message.ID) (*chat.Message, error) {
 	})
 }
 
-// DeleteMessageForMe deletes a message from this account alone.
+// DeleteMessageForMe deletes a message from this account alone: here and on the
+// devices paired with this one.
 func (s *Stack) DeleteMessageForMe(id message.ID) error {
 	return s.update(func(t *step) error {
 		m, ok, err := t.Message(id)
@@ -172,8 +197,48 @@ func (s *Stack) DeleteMessageForMe(id message.ID) error {
 		if !ok {
 			return fault.New(fault.NotFound, "there is no message %s", id)
 		}
-		return s.rewrite(t, chat.Place{ID: m.Chat, Own: true}, m, m.DeleteForMe())
+		after := m.DeleteForMe()
+		if after == m {
+			return nil
+		}
+		if err := s.rewrite(t, chat.Place{ID: m.Chat, Own: true}, m, after); err != nil {
+			return err
+		}
+		room, _, err := t.Chat(m.Chat)
+		if err != nil {
+			return err
+		}
+		return s.tellDevices(t, apppb.ApplicationMetadataMessage_SYNC_DELETE_FOR_ME_MESSAGE,
+			chat.DeleteForMeMessage(m, chat.NextClock(room.LastClock, t.now)))
 	})
+}
+
+// tellDevices sends something to our own other devices, if any is paired.
+func (s *Stack) tellDevices(t *step, typ message.Type, body proto.Message) error {
+	devices, err := s.session.Installations(t.Core("session"), s.Self())
+	if err != nil || !slices.ContainsFunc(devices, func(i session.Installation) bool { return i.Enabled }) {
+		return err
+	}
+	return s.tell(t, s.Self(), typ, body)
+}
+
+func (s *Stack) onDeleteForMe(t *step, in incoming) error {
+	if in.Author != s.Self() {
+		return errNotOwn
+	}
+	d := new(apppb.SyncDeleteForMeMessage)
+	if err := proto.Unmarshal(in.Payload, d); err != nil {
+		return err
+	}
+	id, err := chat.ValidateDeleteForMe(d)
+	if err != nil {
+		return err
+	}
+	m, err := s.target(t, id)
+	if err != nil {
+		return err
+	}
+	return s.rewrite(t, chat.Place{ID: m.Chat, Own: true}, m, m.DeleteForMe())
 }
 
 // revise changes a message by something that goes to all who see it.

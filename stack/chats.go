@@ -63,6 +63,9 @@ func (s *Stack) Say(id string, c Content) (sent []*chat.Message, err error) {
 		if err != nil {
 			return err
 		}
+		if err := s.inChat(t, answered, a.room.ID); err != nil {
+			return err
+		}
 		d := s.draft(t, a)
 		d.Text, d.ReplyTo, d.Links, d.StatusLinks = c.Text, answered, c.Links, c.StatusLinks
 		all, err := s.compose(d, c, images)
@@ -92,6 +95,19 @@ func (s *Stack) answered(replyTo string) (*message.ID, error) {
 	}
 	_, err = s.Message(id)
 	return &id, err
+}
+
+// inChat refuses to answer a message of another chat: nobody there would know
+// what is answered.
+func (s *Stack) inChat(t *step, answered *message.ID, chat string) error {
+	if answered == nil {
+		return nil
+	}
+	m, ok, err := t.Message(*answered)
+	if err == nil && (!ok || m.Chat != chat) {
+		err = fault.New(fault.Usage, "message %s is not in this chat", answered)
+	}
+	return err
 }
 
 var errMixed = errors.New("pictures, a sticker and a recording are messages of their own")
@@ -128,12 +144,11 @@ func (s *Stack) keep(t *step, place chat.Place, m *chat.Message) error {
 	if room.Cleared(m.Clock) {
 		return nil
 	}
-	if place.Own {
-		room.Active = true
-	} else if c, err := t.Contact(m.From); err != nil {
+	if active, err := s.activates(t, place); err != nil {
 		return err
-	} else if c.Local == contact.Sent && place.Kind == message.OneToOne {
+	} else if active && !room.Active {
 		room.Active = true
+		t.resubscribe = true // to the contact code of the other
 	}
 	if err := t.PutChat(room.Saw(m.Clock)); err != nil {
 		return err
@@ -150,27 +165,69 @@ func (s *Stack) keep(t *step, place chat.Place, m *chat.Message) error {
 	return s.arrived(t, message.MessageTarget(m.ID))
 }
 
+// activates tells whether a message brings its chat into the list: our own, and
+// that of somebody we added.
+func (s *Stack) activates(t *step, place chat.Place) (bool, error) {
+	if place.Kind != message.OneToOne {
+		return place.Own, nil
+	}
+	c, err := t.Contact(place.Peer)
+	return !c.Blocked && (place.Own || c.Local == contact.Sent), err
+}
+
 // store stores a message that is new or changed, and what it is to us: unread,
 // a call for us, an entry in the activity centre.
 func (s *Stack) store(t *step, place chat.Place, m *chat.Message) error {
 	if place.Own || m.State != chat.Received {
 		return t.PutMessage(m)
 	}
+	room, _, err := t.Chat(m.Chat)
+	if err != nil {
+		return err
+	}
 	answered, err := s.repliedTo(t, m)
 	if err != nil {
 		return err
 	}
 	calls := m.CallsFor(s.Self(), answered)
-	if err := t.PutMessageAs(m, storage.Notice{Unread: true, Mention: calls}); err != nil {
+	if err := s.count(t, room, m, calls); err != nil || m.Deleted != nil {
 		return err
 	}
-	// Between two everything is for the other.
-	if place.Kind == message.OneToOne && m.ContentType != chat.ContentType(apppb.ChatMessage_CONTACT_REQUEST) {
+	if place.Kind == message.OneToOne {
+		return s.noteRequest(t, m)
+	}
+	// Who has not joined yet, or wants to be left alone, is not called.
+	if !room.Active || room.IsMuted(t.now) {
 		return nil
 	}
 	reply := answered != nil && answered.From == s.Self()
 	entry, ok := activity.OfMessage(m, activity.Circumstances{MentionsMe: calls && !reply, ReplyToMine: calls && reply})
-	if !ok || m.Deleted != nil {
+	switch {
+	case ok:
+		return s.note(t, entry)
+	case m.Edited != nil:
+		return t.DeleteActivity(activity.MessageID(m.ID)) // it called for us before
+	}
+	return nil
+}
+
+// noteRequest puts a contact request into the activity centre; between two
+// everything else is for the other anyway. One that was answered before it came
+// is there as answered, one of somebody dismissed is not.
+func (s *Stack) noteRequest(t *step, m *chat.Message) error {
+	if m.ContentType != chat.ContentType(apppb.ChatMessage_CONTACT_REQUEST) {
+		return nil
+	}
+	c, err := t.Contact(m.From)
+	if err != nil {
+		return err
+	}
+	entry := activity.OfContactRequest(m.From, m.Chat, m.ID.String(), m.Clock, m.Text)
+	switch c.State() {
+	case contact.StateMutual:
+		entry.State = activity.Accepted
+	case contact.StateReceived:
+	default:
 		return nil
 	}
 	return s.note(t, entry)
@@ -202,48 +259,14 @@ func (s *Stack) note(t *step, e activity.Entry) error {
 	return t.event(EventActivity, after)
 }
 
-// albumReach is how many messages before and behind an image others of its
-// album are looked for.
-const albumReach = 32
-
-// withAlbum returns a new image as it is to be kept: deleted when others of its
-// album were.
-func (s *Stack) withAlbum(t *step, m *chat.Message) (*chat.Message, error) {
-	siblings, err := s.album(t, m)
-	for _, o := range siblings {
-		m = m.DeleteWith(o)
-	}
-	return m, err
-}
-
-// album returns the other images of a message's album.
-func (s *Stack) album(t *step, m *chat.Message) (siblings []*chat.Message, err error) {
-	if m.AlbumID() == "" {
-		return nil, nil
-	}
-	at := storage.PositionOf(m)
-	for _, q := range []storage.PageQuery{
-		{Chat: m.Chat, Before: at, Limit: albumReach},
-		{Chat: m.Chat, After: at, Limit: albumReach, Oldest: true},
-	} {
-		page, err := t.Page(q)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range page.Messages {
-			if m.SameAlbum(o) {
-				siblings = append(siblings, o)
-			}
-		}
-	}
-	return siblings, nil
-}
-
 // Messages returns the messages of a chat in order, or those of all chats,
-// chat by chat, when id is empty.
+// chat by chat, when id is empty; without those of people who are blocked.
 func (s *Stack) Messages(id string) (all []*chat.Message, err error) {
 	err = s.db.View(func(tx *storage.Tx) error {
-		all, err = tx.Messages(id)
+		if all, err = tx.Messages(id); err != nil {
+			return err
+		}
+		all, err = visible(tx, all)
 		return err
 	})
 	return all, err

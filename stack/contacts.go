@@ -3,17 +3,16 @@ package stack
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
-	storagepb "github.com/parley-im/parley/pb/storage"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -158,14 +157,8 @@ func (s *Stack) changeContact(t *step, before, after contact.Contact, effects co
 	if before.State() != after.State() || before.Blocked != after.Blocked {
 		t.resubscribe = true
 	}
-	if after.Blocked && !before.Blocked {
-		// What was on its way to them need not arrive any more.
-		if err := s.mvds.ForgetPeer(t.Core("mvds"), after.Key); err != nil {
-			return after, err
-		}
-		if err := s.abandon(t, after.Key); err != nil {
-			return after, err
-		}
+	if err := s.relate(t, before, after); err != nil {
+		return after, err
 	}
 	if effects.Accept != nil {
 		if err := s.tell(t, after.Key, apppb.ApplicationMetadataMessage_ACCEPT_CONTACT_REQUEST, effects.Accept); err != nil {
@@ -178,7 +171,7 @@ func (s *Stack) changeContact(t *step, before, after contact.Contact, effects co
 		}
 	}
 	if effects.SendUpdate {
-		if err := s.tell(t, after.Key, apppb.ApplicationMetadataMessage_CONTACT_UPDATE, s.profile.Update(after, clock)); err != nil {
+		if err := s.tell(t, after.Key, apppb.ApplicationMetadataMessage_CONTACT_UPDATE, s.Profile().Update(after, clock)); err != nil {
 			return after, err
 		}
 	}
@@ -190,6 +183,53 @@ func (s *Stack) changeContact(t *step, before, after contact.Contact, effects co
 	}
 	return after, nil
 }
+
+// relate does what follows from a change of the relation, whoever caused it.
+func (s *Stack) relate(t *step, before, after contact.Contact) error {
+	was, is := before.State(), after.State()
+	switch {
+	case after.Blocked && !before.Blocked:
+		if err := s.blocked(t, after); err != nil {
+			return err
+		}
+	case !after.Blocked && before.Blocked:
+		if err := s.unblocked(t, after); err != nil {
+			return err
+		}
+	}
+	if was == is {
+		return nil
+	}
+	if was == contact.StateMutual {
+		if err := s.endVerifications(t, after.Key); err != nil {
+			return err
+		}
+	}
+	if was == contact.StateReceived {
+		entry := activity.OfContactRequest(after.Key, "", "", 0, "").ID
+		if err := s.closeActivity(t, entry, is == contact.StateMutual); err != nil {
+			return err
+		}
+	}
+	if is != contact.StateMutual {
+		return nil
+	}
+	room, err := s.room(t, after.Key)
+	if err != nil {
+		return err
+	}
+	if !room.Active {
+		room.Active = true
+		if err := s.changeChat(t, room); err != nil {
+			return err
+		}
+	}
+	return s.arrived(t, contactTarget(after.Key))
+}
+
+// contactTarget names that somebody is a mutual contact as the target of what
+// only those may send: it may overtake their accepting our request.
+func contactTarget(who key.Public) string { return "contact/" + who.CompressedHex() }
 
 // sendRequest sends the message that asks somebody to become a contact.
 func (s *Stack) sendRequest(t *step, to contact.Contact, text string, clock uint64) (*chat.Message, error) {
@@ -205,41 +245,6 @@ func (s *Stack) sendRequest(t *step, to contact.Contact, text string, clock uint
 		return nil, fault.Wrap(fault.Usage, "the message cannot be sent", err)
 	}
 	return s.utter(t, a, m)
-}
-
-// abandon fails what we wrote to somebody and is not delivered: nothing sends
-// it again.
-func (s *Stack) abandon(t *step, to key.Public) error {
-	all, err := t.Messages(chat.OneToOneID(to))
-	if err != nil {
-		return err
-	}
-	given := make(map[message.ID]bool)
-	for _, m := range all {
-		if m.From != s.identity.Public() || m.State == chat.Delivered {
-			continue
-		}
-		given[m.ID] = true
-		if err := s.setState(t, m.ID, StateChange{State: chat.Failed, Why: "the contact was blocked"}); err != nil {
-			return err
-		}
-	}
-	var unsent []uint64
-	err = t.Outbox(func(n uint64, r *storagepb.OutboxRecord) error {
-		if slices.ContainsFunc(r.Refs, func(id []byte) bool { return given[message.ID(id)] }) {
-			unsent = append(unsent, n)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, n := range unsent {
-		if err := t.DeleteOutbox(n); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // tell sends a control message to one person.

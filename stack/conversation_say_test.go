@@ -24,6 +24,9 @@ func (pl *player) say(s *step, e *recordedEnvelope, data []byte) ([]*message.Mes
 		if errors.Is(err, message.ErrEmpty) {
 			return nil, nil // only the layers around it say something
 		}
+		if err == nil && e.message.PublicMessage == nil {
+			err = pl.remember(s, e, m)
+		}
 		return []*message.Message{m}, err
 	}
 	if err != nil {

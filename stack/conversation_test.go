@@ -62,6 +62,7 @@ func TestVectorsConversation(t *testing.T) {
 		}
 		if len(players) == len(r.Parties) {
 			t.Run("delivered", func(t *testing.T) { compareDelivered(t, players) })
+			t.Run("timelines", func(t *testing.T) { compareTimelines(t, players) })
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -46,8 +47,11 @@ const (
 	// EventContactRequest: somebody asks to become a contact; data is a
 	// ContactRequest.
 	EventContactRequest = "contact.request"
-	// EventPresence: somebody published a status; data is a Presence.
+	// EventPresence: somebody published a status, or we did; data is a Presence.
 	EventPresence = "presence"
+	// EventProfile: what others are told about us was changed here; data is an
+	// OwnProfile.
+	EventProfile = "profile"
 	// EventUndecryptable: a message to us could not be decrypted; data is an
 	// Undecryptable.
 	EventUndecryptable = "undecryptable"
@@ -82,6 +86,16 @@ type Presence struct {
 	Key    key.Public `json:"key"`
 	Status string     `json:"status"`
 	Text   string     `json:"text,omitempty"`
+}
+
+// OwnProfile is the data of EventProfile.
+type OwnProfile struct {
+	DisplayName string `json:"display_name"`
+	ENSName     string `json:"ens_name,omitempty"`
+	Bio         string `json:"bio,omitempty"`
+	Color       uint32 `json:"color,omitempty"`
+	// Picture is who may see our picture, empty when there is none.
+	Picture picture.ShowTo `json:"picture,omitempty"`
 }
 
 // Undecryptable is the data of EventUndecryptable.

@@ -2,12 +2,14 @@ package stack
 
 import (
 	"errors"
+	"image"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
 	"github.com/parley-im/parley/storage"
@@ -178,6 +180,19 @@ func (s *Stack) RenameGroup(id, name string) (group.Group, error) {
 func (s *Stack) SetGroupColor(id, color string) (group.Group, error) {
 	return s.onGroup(id, func(g group.Group, clock uint64) (group.Group, error) {
 		g, _, err := g.SetColor(s.identity, color, clock)
+		return g, err
+	})
+}
+
+// SetGroupImage gives a group another picture, encoded in any form that
+// app/picture reads: its middle, small and without metadata; for its admins.
+func (s *Stack) SetGroupImage(id string, data []byte) (group.Group, error) {
+	set, err := picture.Profile(data, image.Rectangle{})
+	if err != nil {
+		return group.Group{}, fault.Wrap(fault.Usage, "the picture cannot be used", err)
+	}
+	return s.onGroup(id, func(g group.Group, clock uint64) (group.Group, error) {
+		g, _, err := g.SetImage(s.identity, set[picture.Large].Data, clock)
 		return g, err
 	})
 }

@@ -71,6 +71,9 @@ func (s *Stack) settleRequests(t *step, g group.Group) error {
 			if err := s.putInvitation(t, settled); err != nil {
 				return err
 			}
+			if err := s.closeRequest(t, settled, true); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -119,7 +122,19 @@ func (s *Stack) RejectGroupRequest(id string, from key.Public) (i group.Invitati
 		if err := s.putInvitation(t, i); err != nil {
 			return err
 		}
+		if err := s.closeRequest(t, i, false); err != nil {
+			return err
+		}
 		return s.tell(t, from, apppb.ApplicationMetadataMessage_GROUP_CHAT_INVITATION, body)
 	})
 	return i, err
+}
+
+// closeRequest gives the activity centre's entry for a request its answer.
+func (s *Stack) closeRequest(t *step, i group.Invitation, approved bool) error {
+	entry, err := activity.OfGroup(activity.GroupRequest, i.ChatID, i.From, 0, "")
+	if err != nil {
+		return err
+	}
+	return s.closeActivity(t, entry.ID, approved)
 }

@@ -1,7 +1,10 @@
 package stack
 
 import (
+	"bytes"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/activity"
@@ -23,7 +26,8 @@ type GroupChange struct {
 // Marks of groups.
 const (
 	// informed is when a member who counts us in was told that we are out.
-	informed = "group informed "
+	informed       = "group informed "
+	informInterval = 24 * time.Hour
 	// toJoin is on groups that are to be joined.
 	toJoin = "group to join "
 )
@@ -60,13 +64,17 @@ func (s *Stack) onMembershipUpdate(t *step, in incoming) error {
 	if err := s.invited(t, out); err != nil {
 		return err
 	}
-	switch {
-	case u.Message != nil:
-		return s.onGroupMessage(t, in, out.Group, u.Message)
-	case u.Reaction != nil:
-		return s.reacted(t, in, u.Reaction)
+	if u.Message == nil && u.Reaction == nil {
+		return nil
 	}
-	return nil
+	// The events hold whatever becomes of what came with them.
+	err = s.handle(t, in, func(t *step, in incoming) error {
+		if u.Message != nil {
+			return s.onGroupMessage(t, in, out.Group, u.Message)
+		}
+		return s.reacted(t, in, u.Reaction)
+	})
+	return s.dropped(err)
 }
 
 // onGroupMessage handles a chat message for a private group.
@@ -74,8 +82,11 @@ func (s *Stack) onGroupMessage(t *step, in incoming, g group.Group, m *apppb.Cha
 	if err := chat.Validate(m, in.reference(), message.PrivateGroup); err != nil {
 		return err
 	}
-	if !g.MayPost(in.Author, s.Self()) {
-		return errNotThere
+	if err := s.admits(g, in.Author); err != nil {
+		return err
+	}
+	if err := s.letIn(t, in, g.ID); err != nil {
+		return err
 	}
 	place := chat.Place{ID: g.ID, Kind: message.PrivateGroup, Own: in.Author == s.Self()}
 	return s.keep(t, place, s.newMessage(in, place.ID, m))
@@ -86,21 +97,25 @@ func (s *Stack) onGroupMessage(t *step, in incoming, g group.Group, m *apppb.Cha
 // person in the activity centre.
 func (s *Stack) invited(t *step, out group.Outcome) error {
 	i := slices.IndexFunc(out.Changes, func(c group.Change) bool { return c.Kind == group.YouAdded })
-	if i < 0 {
+	if i < 0 || out.Group.Standing(s.Self()) != group.Added {
 		return nil
 	}
 	by := out.Changes[i].By
+	kind := activity.GroupInvitation
 	if !by.IsZero() {
 		c, err := t.Contact(by)
 		if err != nil {
 			return err
 		}
 		if c.Local == contact.Sent {
+			kind = activity.GroupAddition
 			t.flush = true
-			return t.SetMark(toJoin+out.Group.ID, t.now)
+			if err := t.SetMark(toJoin+out.Group.ID, t.now); err != nil {
+				return err
+			}
 		}
 	}
-	entry, err := activity.OfGroup(activity.GroupInvitation, out.Group.ID, by, out.Group.Clock(), out.Group.Name)
+	entry, err := activity.OfGroup(kind, out.Group.ID, by, out.Group.Clock(), out.Group.Name)
 	if err != nil {
 		return err
 	}
@@ -114,14 +129,19 @@ func (s *Stack) joinGroups(t *step) error {
 		return err
 	}
 	for _, mark := range marks {
-		g, ok, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, mark[len(toJoin):])
-		if err != nil {
-			return err
-		}
-		if ok && g.Standing(s.Self()) == group.Added {
-			if _, err := s.actOnGroup(t, g, s.join); err != nil {
+		err := t.try(func(t *step) error {
+			g, ok, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, mark[len(toJoin):])
+			if err != nil || !ok || g.Standing(s.Self()) != group.Added {
 				return err
 			}
+			_, err = s.actOnGroup(t, g, s.join)
+			return err
+		})
+		if errors.Is(err, storage.ErrIO) {
+			return err
+		}
+		if err != nil {
+			s.log.Warn("cannot join a group", "cause", err)
 		}
 		if err := t.DeleteMark(mark); err != nil {
 			return err
@@ -134,7 +154,7 @@ func (s *Stack) joinGroups(t *step) error {
 func (s *Stack) inform(t *step, g group.Group, to key.Public) error {
 	mark := informed + g.ID + " " + to.CompressedHex()
 	last, err := t.Mark(mark)
-	if err != nil || !last.IsZero() && t.now.Sub(last) < identityInterval {
+	if err != nil || !last.IsZero() && t.now.Sub(last) < informInterval {
 		return err
 	}
 	raw, err := g.Update().Encode()
@@ -150,36 +170,77 @@ func (s *Stack) inform(t *step, g group.Group, to key.Public) error {
 }
 
 // putGroup stores a group and its chat, tells of the changes, and handles what
-// has waited for the group.
+// has waited for the group and its new members.
 func (s *Stack) putGroup(t *step, before, after group.Group, changes []group.Change) error {
-	if err := storage.PutRecord(t.Tx, storage.Groups, after.ID, after); err != nil {
-		return err
+	if !sameEvents(before, after) {
+		if err := storage.PutRecord(t.Tx, storage.Groups, after.ID, after); err != nil {
+			return err
+		}
 	}
 	room, known, err := t.Chat(after.ID)
 	if err != nil {
 		return err
 	}
+	was := room
 	if !known {
 		room = chat.Chat{ID: after.ID, Kind: message.PrivateGroup}
 	}
 	room.Name, room.Color = after.Name, after.Color
 	room.Active = room.Active || after.HasJoined(s.Self())
-	if err := t.PutChat(room.Saw(after.Clock())); err != nil {
-		return err
+	if room = room.Saw(after.Clock()); room != was {
+		if err := t.PutChat(room); err != nil {
+			return err
+		}
 	}
 	for _, c := range changes {
 		if err := t.event(EventGroup, GroupChange{after.ID, after.Name, c}); err != nil {
 			return err
 		}
 	}
+	if err := s.concluded(t, after); err != nil {
+		return err
+	}
+	if !known {
+		if err := s.arrived(t, message.ChatTarget(after.ID)); err != nil {
+			return err
+		}
+	}
+	if slices.Equal(before.Members, after.Members) {
+		return nil
+	}
+	t.resubscribe = true // to the contact codes of the members
 	if err := s.settleRequests(t, after); err != nil {
 		return err
 	}
-	if !slices.Equal(before.Members, after.Members) {
-		t.resubscribe = true // to the contact codes of the members
+	for _, k := range after.Members {
+		if before.WasMember(k) || !known {
+			continue
+		}
+		if err := s.arrived(t, memberTarget(after.ID, k)); err != nil {
+			return err
+		}
 	}
-	if known {
+	return nil
+}
+
+// sameEvents tells whether two states of a group follow from the same events,
+// which is so for nearly all messages that come with them.
+func sameEvents(a, b group.Group) bool {
+	same := func(x, y group.Event) bool { return bytes.Equal(x.Raw, y.Raw) }
+	return a.ID == b.ID && slices.EqualFunc(a.Events, b.Events, same) &&
+		slices.EqualFunc(a.Refused, b.Refused, func(x, y group.Refusal) bool { return same(x.Event, y.Event) })
+}
+
+// concluded closes the invitation to a group that we have joined or are not in
+// any more.
+func (s *Stack) concluded(t *step, g group.Group) error {
+	standing := g.Standing(s.Self())
+	if standing == group.Added {
 		return nil
 	}
-	return s.arrived(t, message.ChatTarget(after.ID))
+	entry, err := activity.OfGroup(activity.GroupInvitation, g.ID, key.Public{}, 0, "")
+	if err != nil {
+		return err
+	}
+	return s.closeActivity(t, entry.ID, g.HasJoined(s.Self()))
 }

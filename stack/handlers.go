@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
@@ -49,6 +50,8 @@ func (s *Stack) handler(typ message.Type) handler {
 		return s.onMembershipUpdate
 	case apppb.ApplicationMetadataMessage_GROUP_CHAT_INVITATION:
 		return s.onInvitation
+	case apppb.ApplicationMetadataMessage_SYNC_DELETE_FOR_ME_MESSAGE:
+		return s.onDeleteForMe
 	case verify.Ask, verify.Accept, verify.Decline, verify.Cancel:
 		return s.onVerification
 	}
@@ -63,6 +66,7 @@ var (
 	errOwnType  = errors.New("message type that only others send us")
 	errChatKind = errors.New("message for a kind of chat not handled yet")
 	errStranger = errors.New("from somebody who is no contact")
+	errNotOwn   = errors.New("message type that only our own devices send")
 )
 
 // reference is what the contact rules need to know of a message.
@@ -114,7 +118,7 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 	case apppb.MessageType_ONE_TO_ONE:
 	case apppb.MessageType_PRIVATE_GROUP:
 		// Deployed clients send these within the group's update only.
-		g, err := s.hears(t, chat.Place{ID: m.GetChatId(), Kind: message.PrivateGroup}, in.Author)
+		g, err := s.hears(t, in, chat.Place{ID: m.GetChatId(), Kind: message.PrivateGroup})
 		if err != nil {
 			return err
 		}
@@ -131,7 +135,7 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 	}
 	var effects contact.Effects
 	if !place.Own {
-		if err := s.letIn(t, in); err != nil {
+		if err := s.letIn(t, in, place.ID); err != nil {
 			return err
 		}
 		_, effects, err = s.meet(t, in, m.GetClock(), func(c contact.Contact) (contact.Contact, contact.Effects, error) {
@@ -162,13 +166,14 @@ func (s *Stack) newMessage(in incoming, chatID string, m *apppb.ChatMessage) *ch
 	return chat.New(in.ID, in.Author, chatID, m, chat.Received)
 }
 
-// letIn refuses strangers when only contacts may write.
-func (s *Stack) letIn(t *step, in incoming) error {
+// letIn refuses what strangers send when only contacts may, for a chat that we
+// do not take part in.
+func (s *Stack) letIn(t *step, in incoming, chatID string) error {
 	sender, err := t.Contact(in.Author)
 	if err != nil {
 		return err
 	}
-	room, _, err := t.Chat(chat.OneToOneID(in.Author))
+	room, _, err := t.Chat(chatID)
 	if err != nil {
 		return err
 	}
@@ -186,7 +191,7 @@ func (s *Stack) onTransaction(t *step, in incoming) error {
 		return err
 	}
 	if !place.Own {
-		if err := s.letIn(t, in); err != nil {
+		if err := s.letIn(t, in, place.ID); err != nil {
 			return err
 		}
 	}
@@ -207,13 +212,21 @@ func (s *Stack) onContactUpdate(t *step, in incoming) error {
 	if err := s.decode(in, m); err != nil {
 		return err
 	}
+	room := chat.OneToOneID(in.Author)
+	if err := s.letIn(t, in, room); err != nil {
+		return err
+	}
 	_, effects, err := s.meet(t, in, m.GetClock(), func(c contact.Contact) (contact.Contact, contact.Effects, error) {
 		return c.ReceiveUpdate(m, in.reference())
 	})
-	if err == nil && effects.Notify {
-		return s.announce(t, in.Author, "", in.ID)
+	if err != nil || !effects.Notify {
+		return err
 	}
-	return err
+	// If there is a message with it, that takes the place of this entry.
+	if err := s.note(t, activity.OfContactRequest(in.Author, room, "", m.GetClock(), "")); err != nil {
+		return err
+	}
+	return s.announce(t, in.Author, "", in.ID)
 }
 
 func (s *Stack) onAccept(t *step, in incoming) error {
@@ -278,6 +291,9 @@ func (s *Stack) onStatusUpdate(t *step, in incoming) error {
 	if err := proto.Unmarshal(in.Payload, m); err != nil {
 		return err
 	}
+	if err := s.letIn(t, in, chat.OneToOneID(in.Author)); err != nil {
+		return err
+	}
 	var before, after contact.Contact
 	err := s.learn(t, in, func(c contact.Contact) (_ contact.Contact, err error) {
 		before = c
@@ -288,7 +304,7 @@ func (s *Stack) onStatusUpdate(t *step, in incoming) error {
 		return err
 	}
 	// Somebody who is there should not wait for a retransmission.
-	if after.Status.Online(t.now) {
+	if showsLife(after.Status, t.now) {
 		if err := s.mvds.PeerOnline(t.Core("mvds"), t.now, s.rand, in.Author); err != nil {
 			return err
 		}

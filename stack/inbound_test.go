@@ -22,7 +22,8 @@ import (
 
 // lowerFamilies are those that a frame in order may change even when the
 // application message in it is refused: the layers below have done their part.
-var lowerFamilies = []string{"seen/", "core/", "outbox/", "counter/outbox"}
+// Keys of topics are derived once and kept.
+var lowerFamilies = []string{"seen/", "core/", "outbox/", "counter/outbox", "topic-key/"}
 
 // meet lets a forger hear from a stack, so that both have a session.
 func (f *forger) meet(s *Stack) {

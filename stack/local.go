@@ -7,6 +7,7 @@ import (
 	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/storage"
 )
@@ -41,10 +42,30 @@ func (s *Stack) allowed(t *step, o contact.Origin) (bool, error) {
 // then those with the newest activity.
 func (s *Stack) ChatList() (all []storage.ListedChat, err error) {
 	err = s.db.View(func(tx *storage.Tx) error {
-		all, err = tx.ChatList()
-		return err
+		if all, err = tx.ChatList(); err != nil {
+			return err
+		}
+		for i := range all {
+			if err := hush(tx, &all[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return all, err
+}
+
+// hush takes what somebody blocked said last out of the list. A 1:1 chat
+// with them is not in it.
+func hush(tx *storage.Tx, c *storage.ListedChat) error {
+	if c.Kind == message.OneToOne || c.Last.From.IsZero() {
+		return nil
+	}
+	author, err := tx.Contact(c.Last.From)
+	if err == nil && author.Blocked {
+		c.Last.Text = ""
+	}
+	return err
 }
 
 // Chat returns a chat.
@@ -63,21 +84,34 @@ func noChat(id string) error {
 	return fault.New(fault.NotFound, "there is no chat %s", id).WithHint("see `parley chat list`")
 }
 
-// Page returns a page of messages, of one chat or of all.
+// Page returns a page of messages, of one chat or of all, without those of
+// people who are blocked: a page may be shorter than its limit and have a next
+// one.
 func (s *Stack) Page(q storage.PageQuery) (p storage.Page, err error) {
 	err = s.db.View(func(tx *storage.Tx) error {
-		p, err = tx.Page(q)
+		if p, err = tx.Page(q); err != nil {
+			return err
+		}
+		p.Messages, err = visible(tx, p.Messages)
 		return err
 	})
 	return p, err
 }
 
-// Search finds messages by their words.
+// Search finds messages by their words, without those of people who are
+// blocked.
 func (s *Stack) Search(q storage.Query) (storage.Found, error) {
 	found, err := s.db.Search(q)
 	if errors.Is(err, storage.ErrQuery) {
 		err = fault.Wrap(fault.Usage, "searching", err)
 	}
+	if err != nil {
+		return found, err
+	}
+	err = s.db.View(func(tx *storage.Tx) error {
+		found.Messages, err = visible(tx, found.Messages)
+		return err
+	})
 	return found, err
 }
 
@@ -134,6 +168,7 @@ func (s *Stack) onChat(id string, do func(t *step, c chat.Chat) (chat.Chat, erro
 		if after, _, err = t.Chat(id); err != nil {
 			return err
 		}
+		t.resubscribe = t.resubscribe || after.Active != before.Active
 		t.tidy = t.tidy || after.ClearedClock != before.ClearedClock || after.ReadClock != before.ReadClock
 		return t.event(EventChat, after)
 	})

@@ -127,9 +127,13 @@ type Picture struct {
 // ErrNoPicture means that somebody has no profile picture that we can see.
 var ErrNoPicture = errors.New("no picture")
 
-// ProfilePicture returns somebody's picture, encoded; name is "thumbnail" or
-// "large". Errors: ErrNoPicture.
+// ProfilePicture returns somebody's picture, or our own, encoded; name is
+// "thumbnail" or "large". Errors: ErrNoPicture.
 func (s *Stack) ProfilePicture(who key.Public, name string) (data []byte, err error) {
+	if who == s.Self() {
+		data, _, err = s.OwnPicture(name)
+		return data, err
+	}
 	err = s.db.View(func(tx *storage.Tx) error {
 		p, ok, err := tx.Picture(who, name)
 		if err == nil && !ok {

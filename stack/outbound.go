@@ -209,7 +209,7 @@ type route struct {
 
 // named is the route of a content topic whose key derives from its name.
 func (s *Stack) named(name string) route {
-	return route{contentTopic: topic.Content(name), symmetric: true, key: s.keys.Key(name)}
+	return route{contentTopic: topic.Content(name), symmetric: true, key: s.topicKey(name)}
 }
 
 // partition is the route to somebody with whom no secret is agreed.

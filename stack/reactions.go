@@ -37,7 +37,7 @@ func (s *Stack) reacted(t *step, in incoming, m *apppb.EmojiReaction) error {
 // aboutMessage checks that what somebody did to a message of a chat counts, and
 // takes note of its clock.
 func (s *Stack) aboutMessage(t *step, in incoming, place chat.Place, id message.ID, clock uint64) error {
-	if _, err := s.hears(t, place, in.Author); err != nil {
+	if _, err := s.hears(t, in, place); err != nil {
 		return err
 	}
 	target, err := s.target(t, id)

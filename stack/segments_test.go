@@ -161,9 +161,9 @@ func TestIntroductionReceived(t *testing.T) {
 	f := newForger(t, 1, clock.at)
 	raw, err := f.session.SealAdvertisement(f.st, f.now, f.rand, s.Self())
 	f.ok(err)
-	before := content(t, s.db, "seen/", "core/session/")
+	before := content(t, s.db, "seen/", "core/session/", "topic-key/")
 	hand(t, s, f.mail(s.Self(), raw))
-	if changed := difference(before, content(t, s.db, "seen/", "core/session/")); len(changed) != 0 {
+	if changed := difference(before, content(t, s.db, "seen/", "core/session/", "topic-key/")); len(changed) != 0 {
 		t.Errorf("changed %v", changed)
 	}
 	if len(s.Counters()) != 0 {

@@ -277,7 +277,8 @@ func (n *network) person(t *testing.T, name string, number byte) *person {
 // device is a further one of a person, when the number is the same.
 func (n *network) device(t *testing.T, name string, number byte, installation string) *person {
 	t.Helper()
-	p := &person{t: t, net: n, name: name, key: identity(t, number), db: storage.NewMemory(), installation: installation}
+	p := &person{t: t, net: n, name: name, key: identity(t, number), installation: installation}
+	p.db = keysKept(t, p.key)
 	p.start()
 	t.Cleanup(func() { p.halt() })
 	return p

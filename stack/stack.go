@@ -42,7 +42,8 @@ type Config struct {
 	DB             *storage.DB
 	// Keys memoises the symmetric keys of topics; nil makes a new memo.
 	Keys *topic.Keys
-	// Profile is what others are told about us.
+	// Profile is what others are told about us, until SetProfile says
+	// otherwise.
 	Profile contact.Profile
 	// Rand is the source of randomness; nil is crypto/rand.
 	Rand io.Reader
@@ -91,10 +92,15 @@ type Stack struct {
 	network  Network
 	db       *storage.DB
 	keys     *topic.Keys
-	profile  contact.Profile
-	rand     io.Reader
-	now      func() time.Time
-	log      *slog.Logger
+	ring     keyring
+	// me is what others are told about us, configured the part of it that New
+	// was given; meMu is held by who changes it.
+	me         atomic.Pointer[self]
+	meMu       sync.Mutex
+	configured contact.Profile
+	rand       io.Reader
+	now        func() time.Time
+	log        *slog.Logger
 
 	session     *session.Protocol
 	mvds        *mvds.Sync
@@ -106,8 +112,9 @@ type Stack struct {
 	onTraffic  func(Traffic)
 
 	// filters are what unseal tries, by content topic.
-	filters  atomic.Pointer[map[string][]filter]
-	counters counters
+	filters   atomic.Pointer[map[string][]filter]
+	filtersMu sync.Mutex
+	counters  counters
 
 	eventsChanged broadcast
 	// wake tells Run's parts that there is work.
@@ -140,7 +147,6 @@ func New(c Config) (*Stack, error) {
 		network:  c.Network,
 		db:       c.DB,
 		keys:     c.Keys,
-		profile:  c.Profile,
 		rand:     c.Rand,
 		now:      c.Now,
 		log:      c.Log,
@@ -169,6 +175,9 @@ func New(c Config) (*Stack, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.loadSelf(c.Profile); err != nil {
+		return nil, err
 	}
 	return s, s.loadFilters()
 }
@@ -327,60 +336,3 @@ func (s *Stack) tidy(ctx context.Context, _ Transport) error {
 	}
 	return nil
 }
-
-// schedule runs what is due by time: reliability payloads, the contact code,
-// purges.
-func (s *Stack) schedule(ctx context.Context, _ Transport) error {
-	// The contact code goes out at every start: peers may have forgotten.
-	if err := s.update(s.publishContactCode); err != nil {
-		return err
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.wakeSchedule:
-		case <-timer.C:
-		}
-		next, err := s.tick()
-		if err != nil {
-			return err
-		}
-		timer.Reset(next.Sub(s.now()))
-	}
-}
-
-// tick does what is due now and returns when to come again.
-func (s *Stack) tick() (next time.Time, err error) {
-	err = s.update(func(t *step) error {
-		if err := s.joinGroups(t); err != nil {
-			return err
-		}
-		t.flush = false
-		if err := s.flush(t); err != nil {
-			return err
-		}
-		if err := s.expire(t); err != nil {
-			return err
-		}
-		if err := s.advertise(t); err != nil {
-			return err
-		}
-		if err := s.purge(t); err != nil {
-			return err
-		}
-		next = t.now.Add(tickInterval)
-		due, ok, err := s.mvds.Next(t.Core("mvds"), t.now)
-		if ok && due.Before(next) {
-			next = due
-		}
-		return err
-	})
-	return next, err
-}
-
-// tickInterval is the longest time between two looks at the schedule (5/SECURE-
-// TRANSPORT checks the contact code about as often).
-const tickInterval = 2 * time.Minute

@@ -7,6 +7,9 @@ import (
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/app/group"
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/encryption/session"
 	"github.com/parley-im/parley/storage"
 	"github.com/parley-im/parley/waku/topic"
 )
@@ -27,38 +30,42 @@ type filter struct {
 // loadFilters computes from the database what this account listens to
 // (10/WAKU-USAGE, 54/WAKU2-X3DH-SESSIONS):
 // its partition of the discovery topics, the negotiated topic of every peer,
-// its own contact code and those of its contacts; and, by query only, its
+// its own contact code and those of whom it writes to; and, by query only, its
 // personal topic.
 func (s *Stack) loadFilters() error {
+	// Whoever comes last sees the most, and must be the last to say so.
+	s.filtersMu.Lock()
+	defer s.filtersMu.Unlock()
 	self := s.identity.Public()
+	secrets, err := s.secrets()
+	if err != nil {
+		return err
+	}
+	heard, err := s.acquaintances()
+	if err != nil {
+		return err
+	}
+	names := []string{topic.ContactCodeName(self)}
+	local := make(map[string]bool)
+	for _, n := range secrets {
+		name := topic.NegotiatedName(n.Secret)
+		names = append(names, name)
+		local[name] = n.Peer == self
+	}
+	for _, peer := range heard {
+		names = append(names, topic.ContactCodeName(peer))
+	}
+	if err := s.loadKeys(names); err != nil {
+		return err
+	}
 	filters := []filter{
 		{contentTopic: topic.Content(topic.PartitionedName(self)), private: s.identity, live: true, local: true},
 		{contentTopic: topic.Content(topic.PersonalName(self)), private: s.identity, local: true},
-		s.namedFilter(topic.ContactCodeName(self)),
 	}
-	err := s.db.View(func(tx *storage.Tx) error {
-		secrets, err := s.session.Secrets(tx.Core("session"))
-		if err != nil {
-			return err
-		}
-		for _, n := range secrets {
-			f := s.namedFilter(topic.NegotiatedName(n.Secret))
-			f.local = n.Peer == self
-			filters = append(filters, f)
-		}
-		contacts, err := tx.Contacts()
-		if err != nil {
-			return err
-		}
-		for _, c := range contacts {
-			if c.State() != contact.None && !c.Blocked {
-				filters = append(filters, s.namedFilter(topic.ContactCodeName(c.Key)))
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+	for _, name := range names {
+		f := s.namedFilter(name)
+		f.local = local[name]
+		filters = append(filters, f)
 	}
 	byTopic := make(map[string][]filter, len(filters))
 	for _, f := range filters {
@@ -68,8 +75,67 @@ func (s *Stack) loadFilters() error {
 	return nil
 }
 
+func (s *Stack) secrets() (all []session.Negotiated, err error) {
+	err = s.db.View(func(tx *storage.Tx) error {
+		all, err = s.session.Secrets(tx.Core("session"))
+		return err
+	})
+	return all, err
+}
+
+// acquaintances are those whose contact codes are listened to, for who they are
+// and for the bundles of their devices: whom a contact request went to or came
+// from, whom we talk to, and the members of our private groups. Somebody
+// blocked is none.
+func (s *Stack) acquaintances() (all []key.Public, err error) {
+	known := map[key.Public]bool{s.identity.Public(): true}
+	add := func(k key.Public) {
+		if !known[k] {
+			known[k] = true
+			all = append(all, k)
+		}
+	}
+	err = s.db.View(func(tx *storage.Tx) error {
+		contacts, err := tx.Contacts()
+		if err != nil {
+			return err
+		}
+		for _, c := range contacts {
+			switch {
+			case c.Blocked:
+				known[c.Key] = true
+			case c.State() != contact.None:
+				add(c.Key)
+			}
+		}
+		chats, err := tx.Chats()
+		if err != nil {
+			return err
+		}
+		for _, c := range chats {
+			if c.Active && c.Kind == message.OneToOne {
+				add(c.Peer)
+			}
+		}
+		groups, err := storage.Records[group.Group](tx, storage.Groups, "")
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			if !g.Value.IsMember(s.identity.Public()) {
+				continue
+			}
+			for _, k := range g.Value.Members {
+				add(k)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
 func (s *Stack) namedFilter(name string) filter {
-	return filter{contentTopic: topic.Content(name), symmetric: s.keys.Key(name), live: true}
+	return filter{contentTopic: topic.Content(name), symmetric: s.topicKey(name), live: true}
 }
 
 // wanted is what to subscribe to: content topics by pubsub topic.

@@ -57,11 +57,16 @@ func (s *Stack) onVerification(t *step, in incoming) error {
 	if err != nil {
 		return err
 	}
-	if m.Type == verify.Ask {
+	r, known := all.Find(m.Request)
+	switch {
+	case c.State() == contact.StateSent && !(m.Type == verify.Cancel && known):
+		// It has overtaken their accepting our request.
+		return &message.Missing{Target: contactTarget(in.Author)}
+	case m.Type == verify.Ask:
 		return s.asked(t, in.ID, m, all, from)
-	}
-	r, ok := all.Find(m.Request)
-	if !ok {
+	case !known && !from.Mutual:
+		return verify.ErrNotMutual // nobody else lets anything wait here
+	case !known:
 		return &message.Missing{Target: message.MessageTarget(m.Request)}
 	}
 	after, err := r.Receive(m, from)
@@ -70,6 +75,11 @@ func (s *Stack) onVerification(t *step, in incoming) error {
 	}
 	if err := s.sawClock(t, in.Author, m.Clock); err != nil {
 		return err
+	}
+	if m.Type == verify.Cancel {
+		if err := s.closeActivity(t, verificationEntry(after), false); err != nil {
+			return err
+		}
 	}
 	return s.putVerification(t, after)
 }
@@ -85,6 +95,9 @@ func (s *Stack) asked(t *step, id message.ID, m verify.Message, all verify.Reque
 			return err
 		}
 		if r.State != verify.Pending {
+			if err := s.closeActivity(t, verificationEntry(r), false); err != nil {
+				return err
+			}
 			continue
 		}
 		chatID := chat.OneToOneID(from.From)
@@ -153,7 +166,7 @@ func (s *Stack) verify(with key.Public, do verification) (r verify.Request, err 
 			}
 		}
 		if !r.Own {
-			if err := s.closeActivity(t, activity.OfVerification(r.ID.String(), with, room.ID, 0, "").ID, r.State == verify.Accepted); err != nil {
+			if err := s.closeActivity(t, verificationEntry(r), r.State == verify.Accepted); err != nil {
 				return err
 			}
 		}

@@ -35,17 +35,39 @@ func (s *Stack) arrived(t *step, target string) error {
 	for _, raw := range waiting {
 		in, err := decodeWaiting(raw)
 		if err == nil {
-			if do := s.handler(in.Type); do != nil {
-				err = s.handle(t, in, do)
-			}
+			err = s.again(t, in)
 		}
-		switch {
-		case errors.Is(err, storage.ErrIO):
+		if err := s.dropped(err); err != nil {
 			return err
-		case err != nil:
-			s.counters.add("message: " + cause(err))
-			s.log.Debug("message that waited dropped", "cause", err)
 		}
+	}
+	return nil
+}
+
+// dropped takes note of why something is dropped alone. An error of the
+// database is none of the reasons, and returned.
+func (s *Stack) dropped(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrIO):
+		return err
+	case err != nil:
+		s.counters.add("message: " + cause(err))
+		s.log.Debug("message dropped", "cause", err)
+	}
+	return nil
+}
+
+// again handles what has waited, unless its author was blocked meanwhile.
+func (s *Stack) again(t *step, in incoming) error {
+	author, err := t.Contact(in.Author)
+	switch {
+	case err != nil:
+		return err
+	case author.Blocked:
+		return errBlocked
+	}
+	if do := s.handler(in.Type); do != nil {
+		return s.handle(t, in, do)
 	}
 	return nil
 }

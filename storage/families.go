@@ -35,6 +35,7 @@ const (
 	familyMark      = "mark/"          // name → time
 	familyCore      = "core/"          // name of a protocol core, its own keys
 	familyWork      = "work/"          // what is to be done in slices → how far it is
+	familyTopicKey  = "topic-key/"     // hash of a topic's name → symmetric key
 
 	familyReaction      = "reaction/"       // message id, compressed key, kind → any
 	familyPin           = "pin/"            // chat, 0, message id → any

@@ -33,7 +33,7 @@ when both send one.
 		a.contactVerb("remove", "End a contact or take a request back", "End a contact, or take a request back that is not answered yet. They are told.", (*client.Client).RemoveContact),
 		a.contactVerb("block", "Drop everything that comes from somebody", "Drop everything that comes from somebody from now on. They are not told.", (*client.Client).BlockContact),
 		a.contactVerb("unblock", "Take a block back", "Take a block back. What was dropped meanwhile does not come back.", (*client.Client).UnblockContact),
-		a.contactRenameCommand(),
+		a.contactRenameCommand(), a.contactVerifyCommand(), a.contactOnlyCommand(),
 	)
 }
 
@@ -54,6 +54,9 @@ func contactRow(c parley.Contact) []string {
 		state = "blocked"
 	case c.Declined:
 		state = "declined"
+	}
+	if c.Trust != "" {
+		state += ", " + c.Trust
 	}
 	return []string{c.Name, state, c.Key.String()}
 }
@@ -158,9 +161,17 @@ func (a *app) contactRenameCommand() *cobra.Command {
 }
 
 // completeContact offers the contacts of the running daemon, by name.
-func (a *app) completeContact(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeContact(cmd *cobra.Command, args []string, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completePeople(cmd, args, text)
+}
+
+// completePeople offers them for every argument.
+func (a *app) completePeople(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	const done = cobra.ShellCompDirectiveNoFileComp
-	if len(args) > 0 || a.settle(cmd) != nil {
+	if a.settle(cmd) != nil {
 		return nil, done
 	}
 	all, err := a.client().Contacts(cmd.Context())

@@ -4,16 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley"
-	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/client"
 )
@@ -26,7 +22,7 @@ func (a *app) messagesCommand() *cobra.Command {
 		Use:   "messages [CHAT]",
 		Short: "Show messages",
 		Long: `Show the messages of a chat, or of all chats, in order. CHAT is a key in any form, a
-share URL, or the name of a contact.
+share URL, the name of a contact, or the id or name of a group.
 
 --since takes a time (2026-01-31, 2026-01-31T15:04:05Z), a time ago (90m, 24h), or
 the clock of a message in milliseconds. With --follow new messages are shown as
@@ -37,7 +33,7 @@ For programs "parley events" is the better source: it misses nothing.`,
   parley messages "Ada Lovelace" --limit 20 --follow
   parley messages zQ3sh… --since 24h --json`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeContact,
+		ValidArgsFunction: a.completeChat,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			clock, err := parseSince(since, time.Now())
 			if err != nil {
@@ -82,27 +78,39 @@ func parseSince(text string, now time.Time) (uint64, error) {
 func (a *app) messages(ctx context.Context, who string, since uint64, limit int, follow bool) error {
 	c := a.client()
 	if who != "" {
-		one, err := c.Contact(ctx, who)
+		id, err := a.chatID(ctx, c, who)
 		if err != nil {
 			return err
 		}
-		who = one.PublicKey
+		who = id
 	}
 	s, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := c.Messages(ctx, who, since, limit)
-	if err != nil {
-		return err
-	}
 	p := &messagePrinter{app: a, client: c, self: s.Account, one: who != ""}
 	shown := make(map[string]bool)
-	for _, m := range all {
-		shown[m.ID.String()] = true
-		if err := p.print(ctx, m); err != nil {
+	show := func(all []parley.Message) error {
+		for _, m := range all {
+			if follow { // else nobody asks
+				shown[m.ID.String()] = true
+			}
+			if err := p.print(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if limit > 0 {
+		all, err := c.Messages(ctx, who, since, limit)
+		if err == nil {
+			err = show(all)
+		}
+		if err != nil {
 			return err
 		}
+	} else if err := allMessages(ctx, c, parley.PageQuery{Chat: who, Since: since}, show); err != nil {
+		return err
 	}
 	if !follow {
 		return nil
@@ -130,73 +138,32 @@ func (a *app) messages(ctx context.Context, who string, since uint64, limit int,
 	return err
 }
 
-// messagePrinter writes messages with the names of people.
-type messagePrinter struct {
-	app    *app
-	client *client.Client
-	self   string
-	// one chat alone is shown, so nobody asks whose it is.
-	one   bool
-	names map[string]string // by 0x04…
-}
-
-// name looks a person up among the contacts, which are loaded when somebody new
-// turns up.
-func (p *messagePrinter) name(ctx context.Context, publicKey string) (string, error) {
-	if name, ok := p.names[publicKey]; ok {
-		return name, nil
+// chatID turns what people write for a chat into its id. A chat with somebody
+// to whom nobody has said anything yet has one, too.
+func (a *app) chatID(ctx context.Context, c *client.Client, who string) (string, error) {
+	room, err := c.Chat(ctx, who)
+	if err == nil {
+		return room.ID, nil
 	}
-	if p.names == nil {
-		p.names = make(map[string]string)
-	}
-	all, err := p.client.Contacts(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, c := range all {
-		p.names[c.PublicKey] = c.Name
-	}
-	if _, ok := p.names[publicKey]; !ok {
-		c, err := p.client.Contact(ctx, publicKey)
-		if err != nil {
-			return "", err
+	if fault.KindOf(err) == fault.NotFound {
+		if one, contactErr := c.Contact(ctx, who); contactErr == nil {
+			return one.PublicKey, nil
 		}
-		p.names[publicKey] = c.Name
 	}
-	return p.names[publicKey], nil
+	return "", err
 }
 
-func (p *messagePrinter) print(ctx context.Context, m parley.Message) error {
-	if p.app.json {
-		return p.app.printJSON(m)
+// allMessages shows messages page by page, oldest first.
+func allMessages(ctx context.Context, c *client.Client, q parley.PageQuery, show func([]parley.Message) error) error {
+	q.Oldest, q.Limit = true, maxPage
+	for {
+		page, err := c.Page(ctx, q)
+		if err != nil {
+			return err
+		}
+		if err := show(page.Messages); err != nil || page.Next == "" {
+			return err
+		}
+		q.After = page.Next
 	}
-	who, err := p.name(ctx, m.Chat)
-	if err != nil {
-		return err
-	}
-	mine := m.From.String() == p.self
-	switch {
-	case mine && p.one:
-		who = "me"
-	case mine:
-		who = "me → " + who
-	}
-	return writeMessage(p.app.out, m, who, time.Now())
-}
-
-// writeMessage writes a message: time, who, text, and of our own how far it
-// has come.
-func writeMessage(w io.Writer, m parley.Message, who string, now time.Time) error {
-	head := fmt.Sprintf("%s  %s: ", localTime(time.UnixMilli(int64(m.Timestamp)), now), plain(who))
-	text := m.Text
-	if m.ContentType != "text" && m.ContentType != "emoji" {
-		text = strings.TrimSpace("[" + strings.ReplaceAll(m.ContentType, "_", " ") + "] " + text)
-	}
-	text = strings.ReplaceAll(plain(text), "\n", "\n    ")
-	tail := ""
-	if m.State != chat.Received {
-		tail = fmt.Sprintf("  (%s)", m.State)
-	}
-	_, err := fmt.Fprintln(w, head+text+tail)
-	return err
 }

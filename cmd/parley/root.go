@@ -108,7 +108,10 @@ writes out. The command line counts first, then the environment, then the file.`
 		commands []*cobra.Command
 	}{
 		{groupRun, []*cobra.Command{a.demoCommand(), a.accountCommand(), a.runCommand(), a.nodeCommand(), a.statusCommand(), a.doctorCommand()}},
-		{groupTalk, []*cobra.Command{a.contactCommand(), a.sendCommand(), a.messagesCommand(), a.eventsCommand()}},
+		{groupTalk, []*cobra.Command{
+			a.contactCommand(), a.sendCommand(), a.messagesCommand(), a.messageCommand(), a.chatCommand(), a.groupCommand(),
+			a.searchCommand(), a.activityCommand(), a.profileCommand(), a.eventsCommand(),
+		}},
 		{groupTools, []*cobra.Command{a.inspectCommand(), a.storeCommand(), a.manCommand(), a.versionCommand()}},
 	} {
 		for _, c := range part.commands {

@@ -24,6 +24,7 @@ type runFlags struct {
 	peers, stores, bootstrap, addrs []string
 	apiListen                       string
 	account, passwordFile           string
+	ethereumURLFile                 string
 	printConfig                     bool
 }
 
@@ -41,6 +42,10 @@ stopped are fetched at the start.
 
 Other nodes are found through the network's lists, through the nodes already
 known, and, when it listens on more than this machine, in the local network.
+
+With --ethereum-url-file ENS names that people claim are looked up, at an Ethereum node of
+yours or of a provider, which learns the names; without it no name counts as verified. The
+file has the node's JSON-RPC URL, which is nowhere shown.
 
 Node and API are reachable from this machine alone, unless --listen or
 --api-listen say otherwise. Only who can read the file "api-token" of the data
@@ -68,6 +73,7 @@ With --json one line is printed when the daemon is ready.`,
 	flags.StringSliceVar(&f.addrs, "listen", nil, "multiaddr to listen on; may be repeated (default: a free TCP port of this machine alone)")
 	flags.StringVar(&f.apiListen, "api-listen", "127.0.0.1:8645", "address of API and web page; port 0 takes a free one")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the account's password (- is standard input)")
+	flags.StringVar(&f.ethereumURLFile, "ethereum-url-file", "", "file with the JSON-RPC URL of an Ethereum node, to verify ENS names")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print a config file with all settings, and exit")
 	accountFlag(c, &f.account)
 	c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]cobra.Completion{"full", "light"}, cobra.ShellCompDirectiveNoFileComp))
@@ -142,6 +148,11 @@ func (a *app) clientConfig(f runFlags) (c parley.Config, err error) {
 	}
 	if err := checkListen(f.addrs); err != nil {
 		return c, err
+	}
+	if f.ethereumURLFile != "" {
+		if c.EthereumURL, err = a.secretFile("ethereum-url-file", f.ethereumURLFile); err != nil {
+			return c, err
+		}
 	}
 	c.DataDir = a.dataDir
 	c.Peers, c.Stores, c.Bootstrap, c.Listen = f.peers, f.stores, f.bootstrap, f.addrs

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/client"
 	"github.com/parley-im/parley/stack"
@@ -21,41 +23,92 @@ import (
 // maxText bounds what is read from standard input as one message, in bytes.
 const maxText = 1 << 20
 
+// sendFlags are the flags of `parley send`.
+type sendFlags struct {
+	reply, wait string
+	timeout     time.Duration
+	files       []string
+	preview     bool
+}
+
 func (a *app) sendCommand() *cobra.Command {
-	var reply, wait string
-	var timeout time.Duration
+	var f sendFlags
 	c := &cobra.Command{
 		Use:   "send TO [TEXT]",
 		Short: "Send a message",
-		Long: `Send a message to somebody; without TEXT it is read from standard input.
+		Long: `Send a message to somebody or to a group; without TEXT it is read from standard input,
+unless there are pictures.
 
 When the command returns, the message is safe with the daemon, in state pending:
 the daemon sends it, again over restarts, until it is delivered. With --wait the
 command returns when the message has come so far, and fails after --timeout; the
 message goes on by itself all the same.
 
-TO is a key in any form, a share URL, or the name of a contact.`,
+Each --file is a picture, PNG, JPEG, WebP or GIF, which is made smaller and loses its
+metadata; several are an album. With --preview the daemon looks up where the links of the
+text lead, for everybody to see; the sites linked to learn of it.
+
+TO is a key in any form, a share URL, the name of a contact, or the id or name of a group.`,
 		Example: `  parley send zQ3sh… "Hello"
   uptime | parley send "Ada Lovelace"
+  parley send "Book club" "The cover" --file cover.jpg
   parley send zQ3sh… "Are you there?" --wait delivered --timeout 30s`,
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completeContact,
+		ValidArgsFunction: a.completeChat,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if wait != "" && wait != string(chat.Sent) && wait != string(chat.Delivered) {
-				return fault.New(fault.Usage, "--wait %q is neither sent nor delivered", wait)
+			if f.wait != "" && f.wait != string(chat.Sent) && f.wait != string(chat.Delivered) {
+				return fault.New(fault.Usage, "--wait %q is neither sent nor delivered", f.wait)
 			}
-			text, err := a.text(args[1:])
+			images, err := pictures(f.files)
 			if err != nil {
 				return err
 			}
-			return a.send(cmd.Context(), args[0], text, reply, chat.State(wait), timeout)
+			text := ""
+			if len(args) == 2 || len(images) == 0 {
+				if text, err = a.text(args[1:]); err != nil {
+					return err
+				}
+			}
+			return a.send(cmd.Context(), args[0], text, images, f)
 		},
 	}
-	c.Flags().StringVar(&reply, "reply", "", "id of the message this one answers")
-	c.Flags().StringVar(&wait, "wait", "", "wait until the message is sent or delivered")
-	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long --wait waits")
+	flags := c.Flags()
+	flags.StringVar(&f.reply, "reply", "", "id of the message this one answers")
+	flags.StringArrayVar(&f.files, "file", nil, "a picture to send; may be repeated")
+	flags.BoolVar(&f.preview, "preview", false, "look up where the links of the text lead")
+	flags.StringVar(&f.wait, "wait", "", "wait until the message is sent or delivered")
+	flags.DurationVar(&f.timeout, "timeout", time.Minute, "how long --wait waits")
 	c.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]cobra.Completion{"sent", "delivered"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// pictures reads the files that are to be sent.
+func pictures(files []string) (all [][]byte, err error) {
+	if len(files) > chat.MaxAlbum {
+		return nil, fault.New(fault.Usage, "%d pictures are too many for one message, %d at most", len(files), chat.MaxAlbum)
+	}
+	for _, name := range files {
+		data, err := readPicture(name)
+		if err != nil {
+			return nil, fault.Wrap(fault.Usage, "--file", err)
+		}
+		all = append(all, data)
+	}
+	return all, nil
+}
+
+func readPicture(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	most := picture.Input().Bytes
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(data) > most {
+		err = fmt.Errorf("%s has more than %d bytes", name, most)
+	}
+	return data, err
 }
 
 // text is the argument, else standard input without the line break at its end.
@@ -76,11 +129,11 @@ func (a *app) text(args []string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), nil
 }
 
-func (a *app) send(ctx context.Context, to, text, reply string, wait chat.State, timeout time.Duration) error {
-	if strings.TrimSpace(text) == "" {
+func (a *app) send(ctx context.Context, to, text string, images [][]byte, f sendFlags) error {
+	if strings.TrimSpace(text) == "" && len(images) == 0 {
 		return fault.New(fault.Usage, "the message is empty")
 	}
-	c := a.client()
+	c, wait := a.client(), chat.State(f.wait)
 	var since uint64
 	if wait != "" {
 		s, err := c.Status(ctx)
@@ -89,13 +142,13 @@ func (a *app) send(ctx context.Context, to, text, reply string, wait chat.State,
 		}
 		since = s.LastEvent
 	}
-	m, err := c.Send(ctx, to, text, parley.SendOptions{ReplyTo: reply})
+	m, err := c.Send(ctx, to, text, parley.SendOptions{ReplyTo: f.reply, Images: images, Preview: f.preview})
 	if err != nil {
 		return err
 	}
 	var waited error
 	if wait != "" {
-		m.State, waited = await(ctx, c, since, m, wait, timeout)
+		m.State, waited = await(ctx, c, since, m, wait, f.timeout)
 	}
 	if err := a.print(m, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s %s\n", m.ID, m.State)

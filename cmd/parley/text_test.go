@@ -49,7 +49,21 @@ func TestWriteMessage(t *testing.T) {
 		"2026-03-03 15:00  Ada: hello\n":                      {Text: "hello", ContentType: "text", Timestamp: uint64(now.Add(-24 * time.Hour).UnixMilli()), State: chat.Received},
 		"14:00:00  Ada: [contact request] a\n    b  (sent)\n": {Text: "a\nb", ContentType: "contact_request", Timestamp: at, State: chat.Sent},
 		"14:00:00  Ada: [image]\n":                            {ContentType: "image", Timestamp: at, State: chat.Received},
-		"14:00:00  Ada: �[31mred\n":                           {Text: "\x1b[31mred", ContentType: "text", Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [image png 3×2] see\n":                {Text: "see", ContentType: "image", Image: &parley.Image{Format: "png", Width: 3, Height: 2}, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [sticker e3 of pack 1]\n":             {ContentType: "sticker", Sticker: &chat.Sticker{Hash: "e3", Pack: 1}, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [audio 2s]\n":                         {ContentType: "audio", Audio: &parley.Audio{DurationMS: 1600}, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [from irc, bob] hi\n":                 {ContentType: "bridge", Bridge: &chat.Bridge{Name: "irc", User: "bob", Content: "hi"}, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [transaction request 1.5]\n":          {ContentType: "transaction", Transaction: &chat.Transaction{Command: "request", Value: "1.5"}, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [deleted]\n":                          {Deleted: true, Edited: true, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: hi  👍  👎2  (pinned)  (edited)\n": {
+			Text: "hi", ContentType: "text", Timestamp: at, State: chat.Received, Edited: true, Pinned: true,
+			Reactions: []parley.Reaction{{Emoji: "👍", Count: 1}, {Emoji: "👎", Count: 2}},
+		},
+		"14:00:00  Ada: see\n    ↳ A page\n    ↳ #general\n": {
+			Text: "see", ContentType: "text", Timestamp: at, State: chat.Received, Links: []parley.Link{{URL: "http://a.example", Title: "A page"}},
+			StatusLinks: []parley.StatusLink{{Channel: &chat.ChannelLink{DisplayName: "general"}}},
+		},
+		"14:00:00  Ada: �[31mred\n": {Text: "\x1b[31mred", ContentType: "text", Timestamp: at, State: chat.Received},
 	} {
 		var b bytes.Buffer
 		if err := writeMessage(&b, m, "Ada", now); err != nil || b.String() != want {

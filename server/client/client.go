@@ -189,87 +189,80 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	return nil
 }
 
+// bytes makes a request whose answer is a file, and returns it with its media
+// type.
+func (c *Client) bytes(ctx context.Context, path string, query url.Values) (data []byte, media string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	t, err := c.target()
+	if err != nil {
+		return nil, "", err
+	}
+	response, err := c.open(ctx, t, http.MethodGet, path, query, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	defer response.Body.Close()
+	if data, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err != nil {
+		return nil, "", unreachable(t.url, err)
+	}
+	return data, response.Header.Get("Content-Type"), nil
+}
+
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (result T, err error) {
+	err = c.call(ctx, http.MethodGet, path, query, nil, &result)
+	return result, err
+}
+
+func post[T any](ctx context.Context, c *Client, path string, body any) (result T, err error) {
+	err = c.call(ctx, http.MethodPost, path, nil, body, &result)
+	return result, err
+}
+
+// place makes a path of its parts.
+func place(parts ...string) string {
+	path := ""
+	for _, part := range parts {
+		path += "/" + url.PathEscape(part)
+	}
+	return path
+}
+
+// queryOf collects what is not empty, 0 or false.
+type queryOf url.Values
+
+func (q queryOf) text(name, value string) queryOf {
+	if value != "" {
+		url.Values(q).Set(name, value)
+	}
+	return q
+}
+
+func (q queryOf) number(name string, value uint64) queryOf {
+	if value != 0 {
+		url.Values(q).Set(name, strconv.FormatUint(value, 10))
+	}
+	return q
+}
+
+// limit sends a limit that is below zero, too: the daemon refuses it.
+func (q queryOf) limit(value int) queryOf {
+	if value != 0 {
+		url.Values(q).Set("limit", strconv.Itoa(value))
+	}
+	return q
+}
+
+func (q queryOf) flag(name string, value bool) queryOf {
+	if value {
+		url.Values(q).Set(name, "true")
+	}
+	return q
+}
+
+func (q queryOf) values() url.Values { return url.Values(q) }
+
 // Status returns the state of the daemon's client and node.
 func (c *Client) Status(ctx context.Context) (s parley.Status, err error) {
 	return s, c.call(ctx, http.MethodGet, "/status", nil, nil, &s)
-}
-
-// Contacts returns everybody the account knows, by name.
-func (c *Client) Contacts(ctx context.Context) (all []parley.Contact, err error) {
-	return all, c.call(ctx, http.MethodGet, "/contacts", nil, nil, &all)
-}
-
-// Contact returns one contact; who is a key in any form, a share URL or a name.
-func (c *Client) Contact(ctx context.Context, who string) (one parley.Contact, err error) {
-	return one, c.call(ctx, http.MethodGet, "/contacts/"+url.PathEscape(who), nil, nil, &one)
-}
-
-// AddContact sends a contact request, or accepts the one that is there.
-func (c *Client) AddContact(ctx context.Context, who, text string) (one parley.Contact, err error) {
-	body := map[string]string{"who": who, "message": text}
-	return one, c.call(ctx, http.MethodPost, "/contacts", nil, body, &one)
-}
-
-// AcceptContact accepts a received request.
-func (c *Client) AcceptContact(ctx context.Context, who string) (parley.Contact, error) {
-	return c.contact(ctx, who, "accept", nil)
-}
-
-// RejectContact declines a received request; the other side is not told.
-func (c *Client) RejectContact(ctx context.Context, who string) (parley.Contact, error) {
-	return c.contact(ctx, who, "reject", nil)
-}
-
-// RemoveContact ends the contact or takes a request back.
-func (c *Client) RemoveContact(ctx context.Context, who string) (parley.Contact, error) {
-	return c.contact(ctx, who, "remove", nil)
-}
-
-// BlockContact drops everything that comes from somebody.
-func (c *Client) BlockContact(ctx context.Context, who string) (parley.Contact, error) {
-	return c.contact(ctx, who, "block", nil)
-}
-
-// UnblockContact takes a block back.
-func (c *Client) UnblockContact(ctx context.Context, who string) (parley.Contact, error) {
-	return c.contact(ctx, who, "unblock", nil)
-}
-
-// RenameContact gives somebody a name of our own; empty takes it back.
-func (c *Client) RenameContact(ctx context.Context, who, nickname string) (parley.Contact, error) {
-	return c.contact(ctx, who, "rename", map[string]string{"nickname": nickname})
-}
-
-func (c *Client) contact(ctx context.Context, who, verb string, body any) (one parley.Contact, err error) {
-	return one, c.call(ctx, http.MethodPost, "/contacts/"+url.PathEscape(who)+"/"+verb, nil, body, &one)
-}
-
-// Send sends a text; when it returns the message is in the daemon's outbox.
-func (c *Client) Send(ctx context.Context, to, text string, options parley.SendOptions) (m parley.Message, err error) {
-	body := map[string]string{"to": to, "text": text}
-	if options.ReplyTo != "" {
-		body["reply_to"] = options.ReplyTo
-	}
-	return m, c.call(ctx, http.MethodPost, "/messages", nil, body, &m)
-}
-
-// Messages returns the newest limit messages (0: all) of a chat, or of all
-// chats when chat is empty, that are newer than since, a clock in milliseconds.
-func (c *Client) Messages(ctx context.Context, chat string, since uint64, limit int) (all []parley.Message, err error) {
-	query := url.Values{}
-	if chat != "" {
-		query.Set("chat", chat)
-	}
-	if since > 0 {
-		query.Set("since", strconv.FormatUint(since, 10))
-	}
-	if limit > 0 {
-		query.Set("limit", strconv.Itoa(limit))
-	}
-	return all, c.call(ctx, http.MethodGet, "/messages", query, nil, &all)
-}
-
-// Message returns one message by its id 0x….
-func (c *Client) Message(ctx context.Context, id string) (m parley.Message, err error) {
-	return m, c.call(ctx, http.MethodGet, "/messages/"+url.PathEscape(id), nil, nil, &m)
 }

@@ -1,0 +1,169 @@
+package parley
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/parley-im/parley/account/ens"
+	"github.com/parley-im/parley/account/key"
+	claims "github.com/parley-im/parley/app/ens"
+	"github.com/parley-im/parley/internal/fault"
+)
+
+// book is a claimBook in memory.
+type book struct {
+	claims  map[string]claims.Claim // by name
+	changed chan struct{}
+	fail    error
+}
+
+func newBook(names ...string) *book {
+	b := &book{claims: make(map[string]claims.Claim), changed: make(chan struct{}, 1)}
+	for _, name := range names {
+		b.claims[name], _ = claims.Claim{}.Receive(name, 1)
+	}
+	return b
+}
+
+func (b *book) DueClaims() (due []claims.Claim, next time.Time, err error) {
+	names := make([]string, 0, len(b.claims))
+	for name := range b.claims {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		c := b.claims[name]
+		if c.Due(time.Now()) {
+			due = append(due, c)
+		} else if at, ok := c.NextTry(); ok && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return due, next, b.fail
+}
+
+func (b *book) ClaimsChanged() <-chan struct{} { return b.changed }
+
+func (b *book) Looked(_ key.Public, name string, outcome claims.Outcome) error {
+	b.claims[name] = b.claims[name].Looked(name, outcome, time.Now())
+	return nil
+}
+
+// chain answers by name and writes down when it was asked.
+type chain struct {
+	start time.Time
+	asked []string
+	down  bool
+}
+
+func (c *chain) Verify(_ context.Context, name string, _ key.Public) (bool, error) {
+	c.asked = append(c.asked, fmt.Sprint(time.Since(c.start), " ", name))
+	switch {
+	case c.down:
+		return false, fmt.Errorf("asking: %w", ens.ErrUnreachable)
+	case strings.HasPrefix(name, "mine"):
+		return true, nil
+	case strings.HasPrefix(name, "nobody"):
+		return false, ens.ErrNoName
+	}
+	return false, nil
+}
+
+// TestLookUpNames: what is claimed is looked up at once, what was not verified
+// again at growing distances, and a new claim does not wait for those.
+func TestLookUpNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, c := newBook("mine.eth", "theirs.eth", "nobodys.eth"), &chain{start: time.Now()}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- lookUpNames(ctx, b, c) }()
+		synctest.Wait()
+		for name, want := range map[string]claims.State{"mine.eth": claims.Verified, "theirs.eth": claims.Unverified, "nobodys.eth": claims.Unverified} {
+			if got := b.claims[name]; got.State != want || want == claims.Unverified && got.Tries != 1 {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		<-time.After(claims.Step)
+		b.claims["mine-too.eth"], _ = claims.Claim{}.Receive("mine-too.eth", 1)
+		b.changed <- struct{}{}
+		synctest.Wait()
+		if got := b.claims["mine-too.eth"].State; got != claims.Verified {
+			t.Errorf("the new claim is %s", got)
+		}
+		<-time.After(24 * time.Hour)
+		synctest.Wait()
+		if got := b.claims["theirs.eth"]; got.State != claims.Failed || got.Tries != claims.MaxTries {
+			t.Errorf("after a day: %+v", got)
+		}
+		if want := []string{"0s mine.eth", "0s nobodys.eth", "0s theirs.eth", "30s mine-too.eth", "1m0s nobodys.eth"}; !slices.Equal(c.asked[:5], want) {
+			t.Errorf("asked %q, want %q first", c.asked, want)
+		}
+		if want := 2 + 2*claims.MaxTries; len(c.asked) != want {
+			t.Errorf("asked %d times, want %d", len(c.asked), want)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestNodeDown: an Ethereum node that does not answer is not asked for every
+// name, and nothing is held against the names.
+func TestNodeDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, c := newBook("mine-1.eth", "mine-2.eth", "mine-3.eth"), &chain{start: time.Now(), down: true}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		done := make(chan error)
+		go func() { done <- lookUpNames(ctx, b, c) }()
+		<-time.After(5 * time.Minute)
+		synctest.Wait()
+		if n := len(c.asked); n < 3 || n > 11 {
+			t.Errorf("asked %d times in five minutes: %q", n, c.asked)
+		}
+		c.down = false
+		<-time.After(time.Hour)
+		synctest.Wait()
+		for name, claim := range b.claims {
+			if claim.State != claims.Verified {
+				t.Errorf("%s: %+v", name, claim)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLookUpFails(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	b.fail = errors.New("the disk is full")
+	if err := lookUpNames(t.Context(), b, &chain{}); !errors.Is(err, b.fail) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDialENS: a URL that is none is refused without being shown.
+func TestDialENS(t *testing.T) {
+	t.Parallel()
+	if r, err := dialENS(""); r != nil || err != nil {
+		t.Errorf("no URL: %v, %v", r, err)
+	}
+	if _, err := dialENS("ftp://node.example/secret"); fault.KindOf(err) != fault.Usage || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "example") {
+		t.Errorf("no node: %v", err)
+	}
+	if r, err := dialENS("https://node.example/secret"); err != nil || strings.Contains(fmt.Sprintf("%v %+v %#v", r, r, r), "secret") {
+		t.Errorf("a node: %v, %v", r, err)
+	}
+}

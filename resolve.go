@@ -1,0 +1,159 @@
+package parley
+
+import (
+	"context"
+	"strings"
+
+	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/app/share"
+	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/storage"
+)
+
+// Resolve turns what people write for somebody into a key: any form of a
+// public key, a share URL, or the name or nickname of a contact.
+func (c *Client) Resolve(_ context.Context, text string) (key.Public, error) {
+	if pub, ok := writtenKey(text); ok {
+		return pub, nil
+	}
+	found, err := c.called(text)
+	if err != nil {
+		return key.Public{}, err
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return key.Public{}, fault.New(fault.NotFound, "nobody is known as %q", text).
+			WithHint("give a key (zQ3sh… or 0x04…), a share URL or the name of a contact")
+	}
+	return key.Public{}, fault.New(fault.Conflict, "%d contacts are called %q", len(found), text).
+		WithHint("give the key, as `parley contact list` shows it")
+}
+
+// ResolveChat turns what people write for a chat into its id: whatever Resolve
+// takes for the chat with somebody, and the id or the name of a group.
+func (c *Client) ResolveChat(_ context.Context, text string) (string, error) {
+	if pub, ok := writtenKey(text); ok {
+		return chat.OneToOneID(pub), nil
+	}
+	groups, err := c.groupsCalled(text)
+	if err != nil {
+		return "", err
+	}
+	if len(groups) == 1 && strings.EqualFold(groups[0], text) { // an id is nothing else
+		return groups[0], nil
+	}
+	people, err := c.called(text)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, pub := range people {
+		found = append(found, chat.OneToOneID(pub))
+	}
+	found = append(found, groups...)
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", fault.New(fault.NotFound, "nobody is known as %q, and no group is called so", text).
+			WithHint("give a key (zQ3sh… or 0x04…), a share URL, the name of a contact, or the id or name of a group")
+	}
+	return "", fault.New(fault.Conflict, "%d contacts and groups are called %q", len(found), text).
+		WithHint("give the key or the id, as `parley contact list` and `parley group list` show it")
+}
+
+// resolveGroup turns the id or the name of a group into its id.
+func (c *Client) resolveGroup(text string) (string, error) {
+	found, err := c.groupsCalled(text)
+	if err != nil {
+		return "", err
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", fault.New(fault.NotFound, "no group is called %q", text).WithHint("see `parley group list`")
+	}
+	return "", fault.New(fault.Conflict, "%d groups are called %q", len(found), text).
+		WithHint("give the id, as `parley group list` shows it")
+}
+
+// groupsCalled returns the group of an id, else those of a name: those that we
+// are in, else those that we were in. It looks at chats, which are read faster
+// than groups.
+func (c *Client) groupsCalled(text string) (ids []string, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	err = c.db.View(func(tx *storage.Tx) error {
+		room, ok, err := tx.Chat(text)
+		if err != nil || ok && room.Kind == message.PrivateGroup {
+			ids = append(ids, text)
+			return err
+		}
+		chats, err := tx.Chats()
+		for _, room := range chats {
+			if room.Kind != message.PrivateGroup {
+				continue
+			}
+			if strings.EqualFold(room.ID, text) {
+				ids = []string{room.ID}
+				break
+			}
+			if strings.EqualFold(room.Name, text) {
+				ids = append(ids, room.ID)
+			}
+		}
+		return err
+	})
+	if err != nil || len(ids) < 2 {
+		return ids, err
+	}
+	var present []string
+	for _, id := range ids {
+		g, err := c.stack.Group(id)
+		if err != nil {
+			return nil, err
+		}
+		if g.IsMember(c.Self()) {
+			present = append(present, id)
+		}
+	}
+	if len(present) == 0 {
+		return ids, nil
+	}
+	return present, nil
+}
+
+// called returns the contacts of a name.
+func (c *Client) called(name string) (found []key.Public, err error) {
+	contacts, err := c.stack.Contacts()
+	for _, known := range contacts {
+		if named(known, name) {
+			found = append(found, known.Key)
+		}
+	}
+	return found, err
+}
+
+// writtenKey reads a key in any form, or out of a user's share URL.
+func writtenKey(text string) (key.Public, bool) {
+	if pub, err := key.ParsePublic(text); err == nil {
+		return pub, true
+	}
+	u, err := share.Parse(text)
+	if err != nil || u.Kind != share.User || u.Key.IsZero() {
+		return key.Public{}, false
+	}
+	return u.Key, true
+}
+
+// messageID reads the id of a message.
+func messageID(text string) (message.ID, error) {
+	id, err := message.ParseID(text)
+	return id, fault.Wrap(fault.Usage, "reading the message id", err)
+}

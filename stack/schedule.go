@@ -1,0 +1,76 @@
+package stack
+
+import (
+	"context"
+	"time"
+)
+
+// schedule runs what is due by time: reliability payloads, the contact code,
+// purges.
+func (s *Stack) schedule(ctx context.Context, _ Transport) error {
+	// The contact code goes out at every start: peers may have forgotten.
+	if err := s.update(s.publishContactCode); err != nil {
+		return err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wakeSchedule:
+		case <-timer.C:
+		}
+		next, err := s.tick()
+		if err != nil {
+			return err
+		}
+		timer.Reset(next.Sub(s.now()))
+	}
+}
+
+// tick does what is due now and returns when to come again.
+func (s *Stack) tick() (next time.Time, err error) {
+	err = s.update(func(t *step) error {
+		if err := s.joinGroups(t); err != nil {
+			return err
+		}
+		told, err := s.tellContacts(t)
+		if err != nil {
+			return err
+		}
+		said, err := s.repeatStatus(t)
+		if err != nil {
+			return err
+		}
+		t.flush = false
+		if err := s.flush(t); err != nil {
+			return err
+		}
+		if err := s.expire(t); err != nil {
+			return err
+		}
+		if err := s.advertise(t); err != nil {
+			return err
+		}
+		if err := s.purge(t); err != nil {
+			return err
+		}
+		next = t.now.Add(tickInterval)
+		for _, at := range []time.Time{told, said} {
+			if !at.IsZero() && at.Before(next) {
+				next = at
+			}
+		}
+		due, ok, err := s.mvds.Next(t.Core("mvds"), t.now)
+		if ok && due.Before(next) {
+			next = due
+		}
+		return err
+	})
+	return next, err
+}
+
+// tickInterval is the longest time between two looks at the schedule (5/SECURE-
+// TRANSPORT checks the contact code about as often).
+const tickInterval = 2 * time.Minute
