@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,7 @@ import (
 
 // book is a claimBook in memory.
 type book struct {
+	mu      sync.Mutex
 	claims  map[string]claims.Claim // by name
 	changed chan struct{}
 	fail    error
@@ -32,6 +35,8 @@ func newBook(names ...string) *book {
 }
 
 func (b *book) DueClaims() (due []claims.Claim, next time.Time, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	names := make([]string, 0, len(b.claims))
 	for name := range b.claims {
 		names = append(names, name)
@@ -51,21 +56,44 @@ func (b *book) DueClaims() (due []claims.Claim, next time.Time, err error) {
 func (b *book) ClaimsChanged() <-chan struct{} { return b.changed }
 
 func (b *book) Looked(_ key.Public, name string, outcome claims.Outcome) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.claims[name] = b.claims[name].Looked(name, outcome, time.Now())
 	return nil
+}
+
+func (b *book) claim(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claims[name], _ = claims.Claim{}.Receive(name, 1)
+}
+
+func (b *book) get(name string) claims.Claim {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.claims[name]
 }
 
 // chain answers by name and writes down when it was asked.
 type chain struct {
 	start time.Time
+	mu    sync.Mutex
 	asked []string
-	down  bool
+	down  atomic.Bool
+}
+
+func (c *chain) calls() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.asked)
 }
 
 func (c *chain) Verify(_ context.Context, name string, _ key.Public) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked = append(c.asked, fmt.Sprint(time.Since(c.start), " ", name))
 	switch {
-	case c.down:
+	case c.down.Load():
 		return false, fmt.Errorf("asking: %w", ens.ErrUnreachable)
 	case strings.HasPrefix(name, "mine"):
 		return true, nil
@@ -86,27 +114,27 @@ func TestLookUpNames(t *testing.T) {
 		go func() { done <- lookUpNames(ctx, b, c) }()
 		synctest.Wait()
 		for name, want := range map[string]claims.State{"mine.eth": claims.Verified, "theirs.eth": claims.Unverified, "nobodys.eth": claims.Unverified} {
-			if got := b.claims[name]; got.State != want || want == claims.Unverified && got.Tries != 1 {
+			if got := b.get(name); got.State != want || want == claims.Unverified && got.Tries != 1 {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
 		<-time.After(claims.Step)
-		b.claims["mine-too.eth"], _ = claims.Claim{}.Receive("mine-too.eth", 1)
+		b.claim("mine-too.eth")
 		b.changed <- struct{}{}
 		synctest.Wait()
-		if got := b.claims["mine-too.eth"].State; got != claims.Verified {
+		if got := b.get("mine-too.eth").State; got != claims.Verified {
 			t.Errorf("the new claim is %s", got)
 		}
 		<-time.After(24 * time.Hour)
 		synctest.Wait()
-		if got := b.claims["theirs.eth"]; got.State != claims.Failed || got.Tries != claims.MaxTries {
+		if got := b.get("theirs.eth"); got.State != claims.Failed || got.Tries != claims.MaxTries {
 			t.Errorf("after a day: %+v", got)
 		}
-		if want := []string{"0s mine.eth", "0s nobodys.eth", "0s theirs.eth", "30s mine-too.eth", "1m0s nobodys.eth"}; !slices.Equal(c.asked[:5], want) {
-			t.Errorf("asked %q, want %q first", c.asked, want)
+		if want := []string{"0s mine.eth", "0s nobodys.eth", "0s theirs.eth", "30s mine-too.eth", "1m0s nobodys.eth"}; !slices.Equal(c.calls()[:5], want) {
+			t.Errorf("asked %q, want %q first", c.calls(), want)
 		}
-		if want := 2 + 2*claims.MaxTries; len(c.asked) != want {
-			t.Errorf("asked %d times, want %d", len(c.asked), want)
+		if want := 2 + 2*claims.MaxTries; len(c.calls()) != want {
+			t.Errorf("asked %d times, want %d", len(c.calls()), want)
 		}
 		stop()
 		if err := <-done; err != nil {
@@ -120,21 +148,22 @@ func TestLookUpNames(t *testing.T) {
 func TestNodeDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b, c := newBook("mine-1.eth", "mine-2.eth", "mine-3.eth"), &chain{start: time.Now(), down: true}
+		b, c := newBook("mine-1.eth", "mine-2.eth", "mine-3.eth"), &chain{start: time.Now()}
+		c.down.Store(true)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		done := make(chan error)
 		go func() { done <- lookUpNames(ctx, b, c) }()
 		<-time.After(5 * time.Minute)
 		synctest.Wait()
-		if n := len(c.asked); n < 3 || n > 11 {
-			t.Errorf("asked %d times in five minutes: %q", n, c.asked)
+		if n := len(c.calls()); n < 3 || n > 11 {
+			t.Errorf("asked %d times in five minutes: %q", n, c.calls())
 		}
-		c.down = false
+		c.down.Store(false)
 		<-time.After(time.Hour)
 		synctest.Wait()
-		for name, claim := range b.claims {
-			if claim.State != claims.Verified {
+		for _, name := range []string{"mine-1.eth", "mine-2.eth", "mine-3.eth"} {
+			if claim := b.get(name); claim.State != claims.Verified {
 				t.Errorf("%s: %+v", name, claim)
 			}
 		}
