@@ -36,7 +36,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 }
 
 // patience bounds every wait of a script.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 type (
 	envKey     struct{} // → *testscript.Env
@@ -79,7 +79,7 @@ func launched(ts *testscript.TestScript, name string) *process {
 // eventually waits until done.
 func eventually(done func() bool) bool {
 	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
