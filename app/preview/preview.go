@@ -227,7 +227,10 @@ func canonical(raw string) (Found, error) {
 		return Found{}, ErrURL
 	}
 	if u.Scheme+":/" == share.Internal {
-		s := strings.TrimRight(u.String(), "/")
+		s, ok := settled(u)
+		if !ok {
+			return Found{}, ErrURL
+		}
 		if _, err := share.Parse(s); err != nil {
 			return Found{}, ErrURL
 		}
@@ -237,8 +240,9 @@ func canonical(raw string) (Found, error) {
 		return Found{}, ErrURL
 	}
 	u.Host = strings.ToLower(u.Host)
-	f := Found{strings.TrimRight(u.String(), "/"), Page}
-	if len(f.URL) > MaxURL {
+	s, ok := settled(u)
+	f := Found{s, Page}
+	if !ok || len(f.URL) > MaxURL {
 		return Found{}, ErrURL
 	}
 	if _, err := share.Parse(f.URL); err == nil {
@@ -247,6 +251,23 @@ func canonical(raw string) (Found, error) {
 		f.Kind = Image
 	}
 	return f, nil
+}
+
+// settled returns a link without slashes at its end, as it stays however often
+// it is read and written: a fragment that the slash alone has made is gone.
+func settled(u *url.URL) (string, bool) {
+	for range 4 {
+		s := strings.TrimRight(u.String(), "/")
+		again, err := url.Parse(s)
+		if err != nil {
+			return "", false
+		}
+		if again.String() == s {
+			return s, true
+		}
+		u = again
+	}
+	return "", false
 }
 
 // isDomain tells whether a host is a name that means the same everywhere.

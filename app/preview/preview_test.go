@@ -116,6 +116,7 @@ func TestPlanLimits(t *testing.T) {
 func FuzzPlan(f *testing.F) {
 	f.Add("see https://a.org/x_(y), `http://b.org` and " + userURL)
 	f.Add("```\nhttps://a.org\n``` http://A.ORG//")
+	f.Add("http://0.A/#/ https://a.org/?/ https://a.org/b#//")
 	f.Add("status-app://u#zQ3 https://[::1]:80/ https://%41.org/%zz?\x00")
 	f.Fuzz(func(t *testing.T, text string) {
 		seen := map[string]bool{}
