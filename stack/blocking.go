@@ -30,29 +30,15 @@ type looks struct {
 
 // blocked does what blocking asks for beside the contact's change.
 func (s *Stack) blocked(t *step, who contact.Contact) error {
-	todo := contact.OnBlock(false)
-	for _, part := range []struct {
-		wanted bool
-		do     func(t *step, who key.Public) error
-	}{
-		{todo.Abandon, s.abandon},
-		{todo.HideChat, s.hideChat},
-		{todo.HideMessages, s.uncount},
-		{todo.DismissActivity, s.dismissActivities},
-		{todo.EndVerification, s.endVerifications},
-		// What waits and was signed by them is dropped when its target comes.
-		{todo.Forget, func(t *step, who key.Public) error {
-			return storage.DeleteRecord(t.Tx, storage.ENSClaims, who.CompressedHex())
-		}},
+	for _, part := range []func(t *step, who key.Public) error{
+		s.abandon, s.hideChat, s.uncount, s.dismissActivities, s.endVerifications,
 	} {
-		if !part.wanted {
-			continue
-		}
-		if err := part.do(t, who.Key); err != nil {
+		if err := part(t, who.Key); err != nil {
 			return err
 		}
 	}
-	return nil
+	// What waits and was signed by them is dropped when its target comes.
+	return storage.DeleteRecord(t.Tx, storage.ENSClaims, who.Key.CompressedHex())
 }
 
 // unblocked takes back what blocking did, as far as it can be taken back.

@@ -204,7 +204,6 @@ func (s *Stack) acknowledged(t *step, id mvds.MessageID, by key.Public) error {
 // incoming is an application message with where it came from.
 type incoming struct {
 	*message.Message
-	envelope Envelope
 	// at is the Waku timestamp cut to seconds, the reference of clock rules.
 	at time.Time
 }
@@ -243,7 +242,7 @@ func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error 
 		return errPassedOn
 	}
 	at := time.Unix(0, e.Message.GetTimestamp()).Truncate(time.Second)
-	return s.handle(t, incoming{m, e, at}, do)
+	return s.handle(t, incoming{m, at}, do)
 }
 
 // judge decides what a failed frame means. Only an error of the database is

@@ -157,7 +157,11 @@ func (s *Stack) verify(with key.Public, do verification) (r verify.Request, err 
 			if err := t.PutChat(room.Saw(clock)); err != nil {
 				return err
 			}
-			id, err := s.send(t, outgoing{kind: message.OneToOne, typ: m.Type, body: m.Append(nil), to: []key.Public{with}})
+			body, err := m.Encode()
+			if err != nil {
+				return err
+			}
+			id, err := s.send(t, outgoing{kind: message.OneToOne, typ: m.Type, body: body, to: []key.Public{with}})
 			if err != nil {
 				return err
 			}

@@ -118,8 +118,7 @@ func (c *Contact) reset(clock uint64) {
 }
 
 // Block shuts the contact out: nothing it sends is processed. A contact that
-// was added is told that the relation ended, not that it is blocked. What else
-// is to be done, says [OnBlock].
+// was added is told that the relation ended, not that it is blocked.
 func (c Contact) Block(clock uint64) (Contact, Effects, error) {
 	if c.Blocked {
 		return c, Effects{}, ErrBlocked

@@ -85,17 +85,8 @@ func TestAllowedFrom(t *testing.T) {
 	}
 }
 
-func TestOnBlock(t *testing.T) {
+func TestBlockHidesPresence(t *testing.T) {
 	t.Parallel()
-	for _, erase := range []bool{false, true} {
-		b := OnBlock(erase)
-		if b.HideChat == erase || b.HideMessages == erase || b.DeleteChat != erase || b.DeleteMessages != erase {
-			t.Errorf("erase %v: %+v", erase, b)
-		}
-		if !b.DismissActivity || !b.Forget || !b.Abandon || !b.EndVerification || !b.Unsubscribe {
-			t.Errorf("erase %v: %+v", erase, b)
-		}
-	}
 	c := peer(t, Sent, Received)
 	c.Status = Status{Presence: AlwaysOnline, Clock: uint64(now.Unix())}
 	if blocked, _, err := c.Block(11); err != nil || blocked.Status != (Status{}) {

@@ -6,9 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/parley-im/parley/app/message"
 	apppb "github.com/parley-im/parley/pb/app"
@@ -47,37 +45,20 @@ type Message struct {
 	Text string
 }
 
-// Numbers of the fields: an Ask has its challenge where the others would have
-// a response, and leaves number 2 out.
-const (
-	clockField = 1
-	idField    = 2
-	textField  = 3
-)
-
-// Append appends the encoded payload to b.
-func (m Message) Append(b []byte) []byte {
-	if m.Clock != 0 {
-		b = protowire.AppendTag(b, clockField, protowire.VarintType)
-		b = protowire.AppendVarint(b, m.Clock)
+// Encode returns the payload.
+func (m Message) Encode() ([]byte, error) {
+	id := m.Request.String()
+	switch m.Type {
+	case Ask:
+		return message.Encode(&apppb.RequestContactVerification{Clock: m.Clock, Challenge: m.Text})
+	case Accept:
+		return message.Encode(&apppb.AcceptContactVerification{Clock: m.Clock, Id: id, Response: m.Text})
+	case Decline:
+		return message.Encode(&apppb.DeclineContactVerification{Clock: m.Clock, Id: id})
+	case Cancel:
+		return message.Encode(&apppb.CancelContactVerification{Clock: m.Clock, Id: id})
 	}
-	if m.Type != Ask {
-		b = protowire.AppendTag(b, idField, protowire.BytesType)
-		b = protowire.AppendString(b, m.Request.String())
-	}
-	if m.Text != "" {
-		b = protowire.AppendTag(b, textField, protowire.BytesType)
-		b = protowire.AppendString(b, m.Text)
-	}
-	return b
-}
-
-// Proto returns the payload as a protobuf message whose encoding is that of
-// Append.
-func (m Message) Proto() proto.Message {
-	body := new(emptypb.Empty)
-	body.ProtoReflect().SetUnknown(m.Append(nil))
-	return body
+	return nil, fmt.Errorf("%w: %s", ErrMalformed, message.Name(m.Type))
 }
 
 // Parse decodes a payload of the given type and checks all but its clock. The
@@ -85,7 +66,7 @@ func (m Message) Proto() proto.Message {
 // add are skipped.
 func Parse(t message.Type, payload []byte) (Message, error) {
 	m := Message{Type: t}
-	id, err := m.fields(payload)
+	id, err := m.decode(payload)
 	if err != nil {
 		return Message{}, fmt.Errorf("%s: %w", message.Name(t), err)
 	}
@@ -95,7 +76,6 @@ func Parse(t message.Type, payload []byte) (Message, error) {
 			return Message{}, fmt.Errorf("%s: %w", message.Name(t), err)
 		}
 	case Decline, Cancel:
-		m.Text = ""
 	default:
 		return Message{}, fmt.Errorf("%w: %s", ErrMalformed, message.Name(t))
 	}
@@ -108,41 +88,32 @@ func Parse(t message.Type, payload []byte) (Message, error) {
 	return m, nil
 }
 
-// fields reads the wire format into m and returns the id. Of a field that is
-// there twice the last one counts, as protobuf has it.
-func (m *Message) fields(b []byte) (id string, err error) {
-	for len(b) > 0 {
-		number, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return "", ErrMalformed
+// decode reads the payload into m and returns the id.
+func (m *Message) decode(payload []byte) (id string, err error) {
+	read := func(body proto.Message) {
+		if proto.Unmarshal(payload, body) != nil {
+			err = ErrMalformed
 		}
-		b = b[n:]
-		switch {
-		case number == clockField && typ == protowire.VarintType:
-			m.Clock, n = protowire.ConsumeVarint(b)
-		case number == idField && typ == protowire.BytesType:
-			id, n = consumeText(b)
-		case number == textField && typ == protowire.BytesType:
-			m.Text, n = consumeText(b)
-		default:
-			n = protowire.ConsumeFieldValue(number, typ, b)
-		}
-		if n < 0 {
-			return "", ErrMalformed
-		}
-		b = b[n:]
 	}
-	return id, nil
-}
-
-// consumeText reads a string; n is negative for one that is cut off or no
-// UTF-8.
-func consumeText(b []byte) (s string, n int) {
-	raw, n := protowire.ConsumeBytes(b)
-	if n >= 0 && !utf8.Valid(raw) {
-		return "", -1
+	switch m.Type {
+	case Ask:
+		var body apppb.RequestContactVerification
+		read(&body)
+		m.Clock, m.Text = body.Clock, body.Challenge
+	case Accept:
+		var body apppb.AcceptContactVerification
+		read(&body)
+		m.Clock, id, m.Text = body.Clock, body.Id, body.Response
+	case Decline:
+		var body apppb.DeclineContactVerification
+		read(&body)
+		m.Clock, id = body.Clock, body.Id
+	case Cancel:
+		var body apppb.CancelContactVerification
+		read(&body)
+		m.Clock, id = body.Clock, body.Id
 	}
-	return string(raw), n
+	return id, err
 }
 
 // checkText checks a challenge or response and returns it trimmed.
