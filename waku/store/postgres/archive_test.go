@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
 
@@ -28,24 +29,33 @@ func open(t testing.TB, url string, cfg postgres.Config) *postgres.Archive {
 	return a
 }
 
-// TestSuite runs the tests that every archive must pass.
+// TestSuite runs the tests that every archive must pass, also with chunks that
+// are written after every few entries.
 //
 // Proves: SP-21.
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Shared(t)
-	storetest.RunMaintainer(t, storetest.Driver{
-		New: func(t testing.TB) func(testing.TB) store.Maintainer {
-			cfg := postgres.Config{Schema: postgrestest.Name()}
-			return func(t testing.TB) store.Maintainer {
-				t.Helper()
-				a, err := postgres.Open(context.Background(), server.URL("postgres"), cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return a
-			}
-		},
-		Overhead: 1 << 20,
-	})
+	for _, tail := range []int{0, 20} {
+		t.Run(fmt.Sprintf("tail=%d", tail), func(t *testing.T) {
+			t.Parallel()
+			storetest.RunMaintainer(t, storetest.Driver{
+				New: func(t testing.TB) func(testing.TB) store.Maintainer {
+					cfg := postgres.Config{Schema: postgrestest.Name()}
+					return func(t testing.TB) store.Maintainer {
+						t.Helper()
+						a, err := postgres.Open(context.Background(), server.URL("postgres"), cfg)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if tail > 0 {
+							a.SetTail(tail)
+						}
+						return a
+					}
+				},
+				Overhead: 1 << 20,
+			})
+		})
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
 	"github.com/parley-im/parley/waku/store/postgres"
+	"github.com/parley-im/parley/waku/store/postgres/postgrestest"
 	"github.com/parley-im/parley/waku/store/storetest"
 )
 
@@ -142,6 +143,47 @@ func BenchmarkQuery(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Logf("half of it pruned in %s: %+v", time.Since(before), pruned)
+}
+
+// BenchmarkSlowTraffic asks an archive whose messages came five at a time.
+func BenchmarkSlowTraffic(b *testing.B) {
+	ctx := context.Background()
+	s, err := postgrestest.Start("shared_buffers=1GB", "max_wal_size=8GB", "synchronous_commit=off")
+	postgrestest.Check(b, err)
+	b.Cleanup(func() { _ = s.Stop() })
+	a := open(b, s.URL("postgres"), postgres.Config{})
+	const n = 100_000
+	step := 30 * 24 * time.Hour / n
+	start := time.Now()
+	for i := 0; i < n; i += 5 {
+		if err := a.Insert(ctx, batch(i, 5, 1024, benchTopics, step)...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Logf("filled in %s", time.Since(start))
+	rng := rand.New(rand.NewPCG(1, 1))
+	var times []time.Duration
+	for b.Loop() {
+		q := store.Query{IncludeData: true, PubsubTopic: storetest.Pubsub, ContentTopics: []string{benchTopic(rng.IntN(benchTopics))},
+			Limit: store.MaxPage, Forward: true, TimeStart: benchBase + rng.Int64N(n/2)*int64(step)}
+		before := time.Now()
+		page, err := a.Query(ctx, &q)
+		if err != nil || len(page.Messages) != store.MaxPage {
+			b.Fatal(len(page.Messages), err)
+		}
+		times = append(times, time.Since(before))
+	}
+	all, single, err := a.Consistent(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	stats, err := a.Stats(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d chunks of all topics, %d of single ones, %d bytes a message", all, single, stats.Bytes/stats.Messages)
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)*95/100])/1e6, "p95-ms")
 }
 
 // trickle inserts ten messages a second until the function it returns is

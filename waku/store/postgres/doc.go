@@ -30,9 +30,16 @@
 // or 64 times as much for messages that are more than 64 slices old when the
 // first of their time comes in, and so on, so that a few old messages do not
 // make many partitions. It is made when the first message of its time is
-// written, the next one somewhat ahead. Each has an index by time, one by topic
-// and time, and one by hash. A message takes some 210 bytes beside its
-// own size.
+// written, the next one somewhat ahead.
+//
+// The one index of the messages is that by hash, for each costs the server for
+// every message. By time and by topic they are found through a table of chunks,
+// partitioned as the messages are: a row has the timestamps and hashes of about a
+// hundred messages of a topic that follow each other, or of all topics. Entries
+// wait for their chunks in a table of recent ones, until there are 16,000 of
+// them, and each process has those in memory. Messages that come late are added
+// to the chunks of their time. A message takes some 230 bytes beside its own
+// size.
 //
 // Retention drops partitions, which gives their room back to the disk at once.
 // What is left to remove of the oldest is deleted, or, when the partition is

@@ -3,41 +3,43 @@ package postgres
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
 )
 
 // idShare is how many ids one statement of IDs reads.
 const idShare = 5000
 
-const (
-	idsSQL = `SELECT m.timestamp, m.hash FROM messages m WHERE ` + rangeSQL + ` ORDER BY m.timestamp, m.hash LIMIT $5`
-	// idsOfSQL are those of some pubsub topics.
-	idsOfSQL = `SELECT m.timestamp, m.hash FROM messages m JOIN topics t ON t.id = m.topic
-WHERE t.pubsub = ANY($6) AND ` + rangeSQL + ` ORDER BY m.timestamp, m.hash LIMIT $5`
-)
+// pubsubsSQL returns those of some topics that are of some pubsub topics.
+const pubsubsSQL = `SELECT t.id FROM topics t JOIN pubsubs p ON p.id = t.pubsub WHERE t.id = ANY($1) AND p.key = ANY($2)`
 
 // IDs implements store.Maintainer. It reads some at a time, so that other
 // operations go on while the reader is busy.
 func (a *Archive) IDs(ctx context.Context, s store.Span) iter.Seq2[store.ID, error] {
 	return func(yield func(store.ID, error) bool) {
-		w := &within{from: key{s.Start, []byte{}}, to: key{s.End, []byte{}}, forward: true, limit: idShare}
+		w := within{from: bound(s.Start), to: bound(s.End), forward: true, limit: idShare}
+		wanted := make(map[int32]bool) // numbers of topics, which are given once only
 		for {
-			var share []found
+			var share []entry
 			err := a.read(ctx, "listing the store archive", func(c *connection) (err error) {
-				share, err = ids(ctx, c, w, s.PubsubTopics)
+				if share, err = a.scan(ctx, c, w, nil); err == nil && len(s.PubsubTopics) > 0 {
+					err = learnWanted(ctx, c, wanted, share, s.PubsubTopics)
+				}
 				return err
 			})
 			if err != nil {
 				yield(store.ID{}, err)
 				return
 			}
-			for _, f := range share {
-				if !yield(store.ID{Timestamp: f.timestamp, Hash: message.Hash(f.hash)}, nil) {
+			for _, e := range share {
+				if len(s.PubsubTopics) > 0 && !wanted[e.topic] {
+					continue
+				}
+				if !yield(store.ID{Timestamp: e.key.timestamp(), Hash: e.key.hash()}, nil) {
 					return
 				}
 			}
@@ -49,31 +51,41 @@ func (a *Archive) IDs(ctx context.Context, s store.Span) iter.Seq2[store.ID, err
 	}
 }
 
-func ids(ctx context.Context, c *connection, w *within, pubsubTopics []string) ([]found, error) {
-	args := []any{w.from.timestamp, w.from.hash, w.to.timestamp, w.to.hash, w.limit}
-	if len(pubsubTopics) == 0 {
-		return read(ctx, c, keysOnly, idsSQL, args...)
+// learnWanted finds out which of the entries' topics are of some pubsub topics,
+// as far as it is not known.
+func learnWanted(ctx context.Context, c *connection, wanted map[int32]bool, entries []entry, pubsubTopics []string) error {
+	var unknown []int32
+	for _, e := range entries {
+		if _, ok := wanted[e.topic]; !ok {
+			unknown = append(unknown, e.topic)
+		}
 	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	unknown = slices.Compact(unknown)
 	keys := make([][]byte, len(pubsubTopics))
 	for i, name := range pubsubTopics {
 		keys[i] = pubsubKey(name)
 	}
-	rows, err := c.Query(ctx, `SELECT id FROM pubsubs WHERE key = ANY($1)`, keys)
+	rows, err := c.Query(ctx, pubsubsSQL, unknown, keys)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	numbers, err := pgx.CollectRows(rows, pgx.RowTo[int32])
-	if err != nil || len(numbers) == 0 {
-		return nil, err
+	of, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return err
 	}
-	return read(ctx, c, keysOnly, idsOfSQL, append(args, numbers)...)
+	for _, id := range unknown {
+		wanted[id] = slices.Contains(of, id)
+	}
+	return nil
 }
 
 const (
 	daysSQL = `SELECT v.day, p.name, sum(v.messages)::bigint, sum(v.bytes)::bigint FROM volumes v JOIN pubsubs p ON p.id = v.pubsub
 GROUP BY v.day, p.name HAVING sum(v.messages) > 0 ORDER BY v.day, p.name`
-	oldestSQL = `SELECT timestamp FROM messages ORDER BY timestamp LIMIT 1`
-	newestOf  = `SELECT timestamp FROM messages ORDER BY timestamp DESC LIMIT 1`
 	// bytesSQL is the room of all tables with their indexes. The partitioned
 	// table itself has none.
 	bytesSQL = `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -85,10 +97,17 @@ func (a *Archive) Stats(ctx context.Context) (store.Stats, error) {
 	var s store.Stats
 	err := a.read(ctx, "counting the store archive", func(c *connection) error {
 		s = store.Stats{Days: []store.DayStats{}}
+		for forward, at := range map[bool]*time.Time{true: &s.Oldest, false: &s.Newest} {
+			edge, err := a.scan(ctx, c, within{to: last, from: bound(0), forward: forward, limit: 1}, nil)
+			if err != nil {
+				return err
+			}
+			if len(edge) > 0 {
+				*at = time.Unix(0, edge[0].key.timestamp()).UTC()
+			}
+		}
 		b := new(pgx.Batch)
 		b.Queue(bytesSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&s.Bytes) })
-		b.Queue(oldestSQL).Query(edge(&s.Oldest))
-		b.Queue(newestOf).Query(edge(&s.Newest))
 		b.Queue(daysSQL).Query(func(rows pgx.Rows) error {
 			var n int64
 			var name []byte
@@ -107,13 +126,4 @@ func (a *Archive) Stats(ctx context.Context) (store.Stats, error) {
 		return store.Stats{}, err
 	}
 	return s, nil
-}
-
-// edge reads a timestamp, if there is one.
-func edge(at *time.Time) func(pgx.Rows) error {
-	return func(rows pgx.Rows) error {
-		var t int64
-		_, err := pgx.ForEachRow(rows, []any{&t}, func() error { *at = time.Unix(0, t).UTC(); return nil })
-		return err
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ type row struct {
 	timestamp int64
 	hash      message.Hash
 	topic     topic
-	pubsub    int32 // the number of the pubsub topic, known to the writer
+	number    number // known to the writer
 	// data is the row as COPY has it in binary: the number of columns, and
 	// each with its length before it.
 	data []byte
@@ -106,6 +107,7 @@ func (a *Archive) Insert(ctx context.Context, entries ...store.Entry) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	runtime.Gosched() // for the writer to ask the server before encoding takes the processors
 	if in.encode(entries); in.refused != nil {
 		return in.refused
 	}
@@ -198,6 +200,7 @@ func (a *Archive) writeLoop() {
 		for _, in := range group {
 			in.done <- err
 		}
+		a.writer.clean()
 	}
 }
 

@@ -66,6 +66,8 @@ func connConfig(url, schema string) (*pgx.ConnConfig, error) {
 type pool struct {
 	config *pgx.ConnConfig
 	idle   chan *connection // a place for each; nil is one to be made
+	// connected, unless nil, is called when a connection was made.
+	connected func()
 }
 
 func newPool(config *pgx.ConnConfig, size int) *pool {
@@ -95,6 +97,9 @@ func (p *pool) do(ctx context.Context, f func(*connection) error) (err error) {
 		if c == nil {
 			if c, err = pgx.ConnectConfig(ctx, p.config); err != nil {
 				return p.scrub(err)
+			}
+			if p.connected != nil {
+				p.connected()
 			}
 		}
 		err = f(c)

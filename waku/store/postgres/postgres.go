@@ -70,6 +70,7 @@ type Archive struct {
 	readers *pool
 	upkeep  *pool // one connection, for pruning
 	writer  *writer
+	tail    tail
 	work    chan *insertion
 	stopped chan struct{}
 
@@ -95,10 +96,12 @@ func Open(ctx context.Context, url string, cfg Config) (*Archive, error) {
 	a := &Archive{
 		readers: newPool(conn, cfg.Readers),
 		upkeep:  newPool(conn, 1),
-		writer:  &writer{pool: newPool(conn, 1), lock: lockKey(cfg.Schema), slice: cfg.Slice},
+		writer:  &writer{pool: newPool(conn, 1), lock: lockKey(cfg.Schema), slice: cfg.Slice, tail: maxTail},
 		work:    make(chan *insertion, 64),
 		stopped: make(chan struct{}),
 	}
+	// A server that lost its newest commits gives their numbers again.
+	a.readers.connected = a.tail.forget
 	err = a.writer.pool.do(ctx, func(c *connection) error {
 		return migrate(ctx, c, cfg.Schema, migrations)
 	})

@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -88,6 +88,14 @@ func (a *Archive) step(ctx context.Context, c *connection, r store.Retention, no
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return 0, false, err
 	}
+	// What is removed shall be in chunks.
+	there, err := spans(ctx, c)
+	if err != nil {
+		return 0, false, err
+	}
+	if err := flush(ctx, c, there, nil); err != nil {
+		return 0, false, err
+	}
 	parts, err := partitions(ctx, c)
 	if err != nil {
 		return 0, false, err
@@ -114,7 +122,7 @@ type partition struct {
 
 func partitions(ctx context.Context, c *connection) ([]partition, error) {
 	rows, err := c.Query(ctx, `SELECT s.start, s.stop, coalesce(sum(v.messages), 0)::bigint, coalesce(sum(v.bytes), 0)::bigint,
-coalesce(pg_total_relation_size(to_regclass('messages_' || s.start)), 0)::bigint
+coalesce(pg_total_relation_size(to_regclass('messages_' || s.start)), 0)::bigint + coalesce(pg_total_relation_size(to_regclass('chunks_' || s.start)), 0)::bigint
 FROM slices s LEFT JOIN volumes v ON v.slice = s.start GROUP BY s.start, s.stop ORDER BY s.start`)
 	if err != nil {
 		return nil, err
@@ -156,11 +164,11 @@ func choose(ctx context.Context, c *connection, parts []partition, r store.Reten
 			return &removal{of: *first, whole: true}, nil
 		}
 		var any bool
-		if err := c.QueryRow(ctx, `SELECT EXISTS (SELECT FROM messages WHERE timestamp >= $1 AND timestamp < $2)`, first.start, cut).Scan(&any); err != nil {
+		if err := c.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+partitionOf("chunks", first.start)+` WHERE topic = 0 AND first < $1)`, pgx.QueryExecModeExec, []byte(bound(cut))).Scan(&any); err != nil {
 			return nil, err
 		}
 		if any {
-			return &removal{of: *first, before: key{cut, []byte{}}}, nil
+			return &removal{of: *first, before: bound(cut)}, nil
 		}
 	}
 	if excess := total - r.Messages; r.Messages > 0 && excess > 0 {
@@ -189,12 +197,42 @@ func oldest(ctx context.Context, c *connection, p *partition, n int64, shrink bo
 		return &removal{of: *p, whole: true}, nil
 	}
 	r := &removal{of: *p, shrink: shrink}
-	err := c.QueryRow(ctx, `SELECT timestamp, hash FROM `+table(p.start)+` ORDER BY timestamp, hash OFFSET $1 LIMIT 1`, n).
-		Scan(&r.before.timestamp, &r.before.hash)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("partition %s has fewer messages than were counted", table(p.start))
+	err := p.each(ctx, c, func(entries []entry) (bool, error) {
+		if n < int64(len(entries)) {
+			r.before = entries[n].key
+			return false, nil
+		}
+		n -= int64(len(entries))
+		return true, nil
+	})
+	if err == nil && r.before == "" {
+		err = fmt.Errorf("partition %s has fewer messages than were counted", partitionOf("messages", p.start))
 	}
 	return r, err
+}
+
+// each gives the entries of a partition, in order and some at a time, until f
+// returns false.
+func (p *partition) each(ctx context.Context, c *connection, f func([]entry) (bool, error)) error {
+	for from := bound(0); ; {
+		rows, err := c.Query(ctx, `SELECT entries FROM `+partitionOf("chunks", p.start)+` WHERE topic = 0 AND first >= $1 ORDER BY first LIMIT 50`,
+			pgx.QueryExecModeExec, []byte(from))
+		if err != nil {
+			return err
+		}
+		var entries []entry
+		var raw []byte
+		if _, err := pgx.ForEachRow(rows, []any{&raw}, func() (err error) {
+			entries, err = decodeEntries(entries, raw, everything)
+			return err
+		}); err != nil || len(entries) == 0 {
+			return err
+		}
+		if more, err := f(entries); err != nil || !more {
+			return err
+		}
+		from = entries[len(entries)-1].key.after()
+	}
 }
 
 // run removes, within the caller's transaction.
@@ -209,46 +247,107 @@ func (r *removal) run(ctx context.Context, c *connection) (int64, error) {
 	if removed == r.of.messages {
 		return removed, drop(ctx, c, r.of.span)
 	}
-	name := table(r.of.start)
 	// What the rest would take if written anew: somewhat more than its bytes
 	// and those of its indexes.
 	rest := (r.of.bytes-bytes)*5/4 + (r.of.messages-removed)*300 + 128<<10
-	if gain := r.of.size - rest; !r.shrink && (gain < rest/2 || rest > maxRewrite) {
-		_, err := c.Exec(ctx, `DELETE FROM `+name+` WHERE (timestamp, hash) < ($1, $2)`, r.before.timestamp, r.before.hash)
+	gain := r.of.size - rest
+	anew := r.shrink || gain >= rest/2 && rest <= maxRewrite
+	if !anew {
+		err := r.each(ctx, c, func(hashes [][]byte) error {
+			_, err := c.Exec(ctx, `DELETE FROM `+partitionOf("messages", r.of.start)+` m USING unnest($1::bytea[]) AS k (hash) WHERE m.hash = k.hash`,
+				pgx.QueryExecModeExec, hashes)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if err := r.trim(ctx, c); err != nil || !anew {
 		return removed, err
 	}
-	fresh := pgx.Identifier{fmt.Sprintf("rewrite_%d", r.of.start)}.Sanitize()
-	if err := createTable(ctx, c, fresh); err != nil {
-		return 0, err
+	for _, table := range tables {
+		name, fresh := partitionOf(table, r.of.start), partitionOf("rewrite_"+table, r.of.start)
+		if err := createTable(ctx, c, table, fresh); err != nil {
+			return 0, err
+		}
+		var args []any
+		rest := ``
+		if table == "messages" {
+			rest = ` WHERE (timestamp, hash) >= ($1, $2)`
+			args = []any{pgx.QueryExecModeExec, r.before.timestamp(), []byte(r.before[8:])}
+		}
+		if _, err := c.Exec(ctx, `INSERT INTO `+fresh+` SELECT * FROM `+name+rest, args...); err != nil {
+			return 0, err
+		}
+		if _, err := c.Exec(ctx, `DROP TABLE `+name+`; ALTER TABLE `+fresh+` RENAME TO `+name); err != nil {
+			return 0, err
+		}
+		if err := attach(ctx, c, table, r.of.span); err != nil {
+			return 0, err
+		}
 	}
-	if _, err := c.Exec(ctx, `INSERT INTO `+fresh+` SELECT * FROM `+name+` WHERE (timestamp, hash) >= ($1, $2) ORDER BY timestamp, hash`,
-		r.before.timestamp, r.before.hash); err != nil {
-		return 0, err
+	return removed, nil
+}
+
+// each gives the hashes of what is to be removed, some at a time.
+func (r *removal) each(ctx context.Context, c *connection, f func([][]byte) error) error {
+	return r.of.each(ctx, c, func(entries []entry) (bool, error) {
+		n, _ := slices.BinarySearchFunc(entries, r.before, func(e entry, k key) int { return compareKeys(e.key, k) })
+		if n == 0 {
+			return false, nil
+		}
+		hashes := make([][]byte, n)
+		for i := range hashes {
+			hashes[i] = []byte(entries[i].key[8:])
+		}
+		return n == len(entries), f(hashes)
+	})
+}
+
+// trim takes what is to be removed out of the chunks.
+func (r *removal) trim(ctx context.Context, c *connection) error {
+	rows, err := c.Query(ctx, `DELETE FROM `+partitionOf("chunks", r.of.start)+` WHERE first < $1 RETURNING topic, CASE WHEN last >= $1 THEN entries ELSE '' END`,
+		pgx.QueryExecModeExec, []byte(r.before))
+	if err != nil {
+		return err
 	}
-	if _, err := c.Exec(ctx, `DROP TABLE `+name+`; ALTER TABLE `+fresh+` RENAME TO `+name); err != nil {
-		return 0, err
+	var kept []chunk
+	var topic int32
+	var raw []byte
+	if _, err := pgx.ForEachRow(rows, []any{&topic, &raw}, func() error {
+		entries, err := decodeEntries(nil, raw, topic)
+		n, _ := slices.BinarySearchFunc(entries, r.before, func(e entry, k key) int { return compareKeys(e.key, k) })
+		kept = append(kept, pack(topic, entries[n:], false)...)
+		return err
+	}); err != nil {
+		return err
 	}
-	return removed, attach(ctx, c, r.of.span)
+	return addChunks(ctx, c, r.of.span, kept)
 }
 
 // discount takes what is to be removed out of the volumes, and returns how much
 // it is.
 func (r *removal) discount(ctx context.Context, c *connection) (messages, bytes int64, err error) {
-	err = c.QueryRow(ctx, `WITH gone AS (
-	SELECT m.timestamp / $4 AS day, t.pubsub, count(*) AS messages, sum(octet_length(m.message)) AS bytes
-	FROM `+table(r.of.start)+` m JOIN topics t ON t.id = m.topic WHERE (m.timestamp, m.hash) < ($1, $2) GROUP BY 1, 2
+	err = r.each(ctx, c, func(hashes [][]byte) error {
+		var n, size int64
+		err := c.QueryRow(ctx, `WITH gone AS (
+	SELECT m.timestamp / $3::bigint AS day, t.pubsub, count(*) AS messages, sum(octet_length(m.message)) AS bytes
+	FROM unnest($1::bytea[]) AS k (hash) JOIN `+partitionOf("messages", r.of.start)+` m ON m.hash = k.hash JOIN topics t ON t.id = m.topic GROUP BY 1, 2
 ), changed AS (
 	UPDATE volumes v SET messages = v.messages - g.messages, bytes = v.bytes - g.bytes
-	FROM gone g WHERE v.slice = $3 AND v.day = g.day AND v.pubsub = g.pubsub
+	FROM gone g WHERE v.slice = $2::bigint AND v.day = g.day AND v.pubsub = g.pubsub
 )
 SELECT coalesce(sum(messages), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM gone`,
-		r.before.timestamp, r.before.hash, r.of.start, day).Scan(&messages, &bytes)
+			pgx.QueryExecModeExec, hashes, r.of.start, day).Scan(&n, &size)
+		messages, bytes = messages+n, bytes+size
+		return err
+	})
 	return messages, bytes, err
 }
 
 // drop removes a partition.
 func drop(ctx context.Context, c *connection, s span) error {
-	if _, err := c.Exec(ctx, `DROP TABLE IF EXISTS `+table(s.start)); err != nil {
+	if _, err := c.Exec(ctx, `DROP TABLE IF EXISTS `+partitionOf("messages", s.start)+`, `+partitionOf("chunks", s.start)); err != nil {
 		return err
 	}
 	if _, err := c.Exec(ctx, `DELETE FROM volumes WHERE slice = $1`, s.start); err != nil {
@@ -261,7 +360,7 @@ func drop(ctx context.Context, c *connection, s span) error {
 	return err
 }
 
-const forgetSQL = `DELETE FROM topics t WHERE t.id > $1 AND t.id <= $2 AND NOT EXISTS (SELECT FROM messages m WHERE m.topic = t.id)`
+const forgetSQL = `DELETE FROM topics t WHERE t.id > $1 AND t.id <= $2 AND NOT EXISTS (SELECT FROM chunks c WHERE c.topic = t.id)`
 
 // forgetTopics removes the topics that have no message left, some at a time,
 // and the counts that are zero.
@@ -278,6 +377,13 @@ func (a *Archive) forgetTopics(ctx context.Context, c *connection) error {
 			return err
 		}
 		if end != nil {
+			there, err := spans(ctx, c)
+			if err != nil {
+				return err
+			}
+			if err := flush(ctx, c, there, nil); err != nil {
+				return err
+			}
 			tag, err := c.Exec(ctx, forgetSQL, next, *end)
 			if err != nil {
 				return err

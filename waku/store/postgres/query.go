@@ -2,12 +2,9 @@ package postgres
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,37 +15,6 @@ import (
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
 )
-
-// topicShare is how many content topics one statement scans. What it finds
-// narrows the range of those that follow.
-const topicShare = 16
-
-// key is a place in the order of entries: that of one, or, as the bound of a
-// range, a place between two.
-type key struct {
-	timestamp int64
-	hash      []byte
-}
-
-// last is behind every entry.
-var last = key{math.MaxInt64, bytes.Repeat([]byte{0xff}, message.HashSize+1)}
-
-func compareKeys(a, b key) int {
-	return cmp.Or(cmp.Compare(a.timestamp, b.timestamp), bytes.Compare(a.hash, b.hash))
-}
-
-// after is the first place behind k.
-func (k key) after() key { return key{k.timestamp, append(slices.Clone(k.hash), 0)} }
-
-// within are the bounds of a scan, from inclusive and to exclusive, and how
-// many are wanted.
-type within struct {
-	from, to key
-	forward  bool
-	limit    int
-	// recent is since when entries are likely to be asked for by their hash.
-	recent int64
-}
 
 // found is an entry that was found.
 type found struct {
@@ -78,37 +44,6 @@ func formOf(q *store.Query) form {
 	return decoded
 }
 
-// rangeSQL are the conditions of a scan. Those on the timestamp alone choose the
-// partitions.
-const rangeSQL = `(m.timestamp, m.hash) >= ($1, $2) AND (m.timestamp, m.hash) < ($3, $4) AND m.timestamp >= $1 AND m.timestamp <= $3`
-
-// topicSQL are those of a scan of one topic. They and its order are such that
-// only the index by topic will do, whatever the planner takes a topic's share
-// to be.
-const topicSQL = `(m.topic, m.timestamp) >= (t.id, $1) AND (m.topic, m.timestamp) <= (t.id, $3) AND ` + rangeSQL
-
-// statement returns the text of a scan, by topics or of everything.
-func statement(byTopic, data, forward bool) string {
-	fields, direction := `m.timestamp, m.hash`, ``
-	outer, join := `k.timestamp, k.hash`, ``
-	if !forward {
-		direction = ` DESC`
-	}
-	if data {
-		fields += `, m.topic, m.message`
-		outer += `, p.name, k.message`
-		join = ` JOIN topics kt ON kt.id = k.topic JOIN pubsubs p ON p.id = kt.pubsub`
-	}
-	order := func(of string) string {
-		return strings.ReplaceAll(` ORDER BY ?.timestamp`+direction+`, ?.hash`+direction, `?`, of)
-	}
-	if !byTopic {
-		return `SELECT ` + outer + ` FROM (SELECT ` + fields + ` FROM messages m WHERE ` + rangeSQL + order(`m`) + ` LIMIT $5) k` + join + order(`k`)
-	}
-	return `SELECT ` + outer + ` FROM (SELECT i.* FROM topics t CROSS JOIN LATERAL (SELECT ` + fields + ` FROM messages m WHERE ` + topicSQL +
-		` ORDER BY m.topic` + direction + `, ` + strings.TrimPrefix(order(`m`), ` ORDER BY `) + ` LIMIT $5) i WHERE t.key = ANY($6)` + order(`i`) + ` LIMIT $5) k` + join + order(`k`)
-}
-
 // lookupSQL returns the text of a lookup of hashes among the entries since a
 // time, or before it. It walks the partitions for each hash, and no further than
 // to where that is: the first one found is the only one.
@@ -126,11 +61,17 @@ JOIN topics t ON t.id = m.topic JOIN pubsubs p ON p.id = t.pubsub`
 }
 
 const (
-	// readSQL reads entries whose keys are known.
+	// readSQL reads entries whose keys are known; the first and the last
+	// timestamp choose the partitions.
 	readSQL = `SELECT m.timestamp, m.hash, p.name, m.message FROM unnest($1::bigint[], $2::bytea[]) AS k (timestamp, hash)
 JOIN messages m ON m.timestamp = k.timestamp AND m.hash = k.hash
-JOIN topics t ON t.id = m.topic JOIN pubsubs p ON p.id = t.pubsub`
+JOIN topics t ON t.id = m.topic JOIN pubsubs p ON p.id = t.pubsub
+WHERE m.timestamp >= $3 AND m.timestamp <= $4`
 )
+
+// maxTries bounds how often a page is looked for again because a part of it was
+// removed meanwhile.
+const maxTries = 4
 
 // Query implements store.Archive.
 func (a *Archive) Query(ctx context.Context, q *store.Query) (page *store.Page, err error) {
@@ -138,7 +79,7 @@ func (a *Archive) Query(ctx context.Context, q *store.Query) (page *store.Page, 
 		return nil, err
 	}
 	err = a.read(ctx, "querying the store archive", func(c *connection) (err error) {
-		page, err = query(ctx, c, q, time.Now().Add(-a.writer.slice).UnixNano())
+		page, err = a.query(ctx, c, q, time.Now().Add(-a.writer.slice).UnixNano())
 		return err
 	})
 	if err != nil {
@@ -147,12 +88,12 @@ func (a *Archive) Query(ctx context.Context, q *store.Query) (page *store.Page, 
 	return page, nil
 }
 
-func query(ctx context.Context, c *connection, q *store.Query, recent int64) (*store.Page, error) {
+func (a *Archive) query(ctx context.Context, c *connection, q *store.Query, recent int64) (*store.Page, error) {
 	size := q.PageSize()
 	// One more than the page tells whether there is another.
-	w := &within{from: key{q.TimeStart, []byte{}}, to: last, forward: q.Forward, limit: size + 1, recent: recent}
+	w := &within{from: bound(q.TimeStart), to: last, forward: q.Forward, limit: size + 1, recent: recent}
 	if q.TimeEnd != 0 {
-		w.to = key{q.TimeEnd, []byte{}}
+		w.to = bound(q.TimeEnd)
 	}
 	if q.Cursor != nil {
 		if err := w.start(ctx, c, q.Cursor); err != nil {
@@ -160,33 +101,31 @@ func query(ctx context.Context, c *connection, q *store.Query, recent int64) (*s
 		}
 	}
 	var entries []found
+	var more bool
 	var err error
-	switch {
-	case len(q.Hashes) > 0:
+	if len(q.Hashes) > 0 {
 		entries, err = lookupHashes(ctx, c, q, w)
-	case len(q.ContentTopics) > 0:
-		entries, err = scanTopics(ctx, c, q, w)
-	default:
-		entries, err = scan(ctx, c, formOf(q), w, nil)
+		more = len(entries) > size
+		entries = entries[:min(size, len(entries))]
+	} else {
+		entries, more, err = a.filter(ctx, c, q, w)
 	}
 	if err != nil {
 		return nil, err
 	}
-	more := len(entries) > size
-	entries = entries[:min(size, len(entries))]
 	if !q.Forward {
 		slices.Reverse(entries)
 	}
 	page := &store.Page{Messages: make([]store.Entry, len(entries))}
 	for i, f := range entries {
-		page.Messages[i].Hash = message.Hash(f.hash)
+		page.Messages[i].Hash = f.key.hash()
 		if q.IncludeData {
 			page.Messages[i].PubsubTopic, page.Messages[i].Message, page.Messages[i].Encoded = f.pubsub, f.message, f.encoded
 		}
 	}
-	if more && q.Forward {
-		page.Cursor = &page.Messages[size-1].Hash
-	} else if more {
+	if n := len(entries); more && q.Forward && n > 0 {
+		page.Cursor = &page.Messages[n-1].Hash
+	} else if more && n > 0 {
 		page.Cursor = &page.Messages[0].Hash
 	}
 	return page, nil
@@ -205,73 +144,48 @@ func (w *within) start(ctx context.Context, c *connection, cursor *message.Hash)
 	return nil
 }
 
-// narrow has w begin behind k, unless it does anyway.
-func (w *within) narrow(k key) {
-	if w.forward && compareKeys(w.from, k.after()) < 0 {
-		w.from = k.after()
-	} else if !w.forward && compareKeys(k, w.to) < 0 {
-		w.to = k
-	}
-}
-
-// compare is the order of what w finds.
-func (w *within) compare(a, b found) int {
-	if w.forward {
-		return compareKeys(a.key, b.key)
-	}
-	return compareKeys(b.key, a.key)
-}
-
-// scan returns the first entries within w of the topics with the given keys, or
-// of all topics for nil.
-func scan(ctx context.Context, c *connection, as form, w *within, topics [][]byte) ([]found, error) {
-	args := []any{w.from.timestamp, w.from.hash, w.to.timestamp, w.to.hash, w.limit}
-	if topics != nil {
-		args = append(args, topics)
-	}
-	return read(ctx, c, as, statement(topics != nil, as != keysOnly, w.forward), args...)
-}
-
-// scanTopics merges the scans of a query's topics.
-func scanTopics(ctx context.Context, c *connection, q *store.Query, w *within) ([]found, error) {
-	topics := slices.Clone(q.ContentTopics)
-	slices.Sort(topics)
+// filter returns the page that a content filter asks for, in the order of w, and
+// whether more follow it.
+func (a *Archive) filter(ctx context.Context, c *connection, q *store.Query, w *within) (page []found, more bool, err error) {
 	var keys [][]byte
-	for _, content := range slices.Compact(topics) {
-		keys = append(keys, topic{q.PubsubTopic, content}.key())
-	}
-	if len(keys) <= topicShare {
-		return scan(ctx, c, formOf(q), w, keys)
-	}
-	// The messages are read when it is known which.
-	var entries []found
-	rest := *w
-	for share := range slices.Chunk(keys, topicShare) {
-		more, err := scan(ctx, c, keysOnly, &rest, share)
-		if err != nil {
-			return nil, err
+	if len(q.ContentTopics) > 0 {
+		topics := slices.Clone(q.ContentTopics)
+		slices.Sort(topics)
+		for _, content := range slices.Compact(topics) {
+			keys = append(keys, topic{q.PubsubTopic, content}.key())
 		}
-		entries = append(entries, more...)
-		slices.SortFunc(entries, w.compare)
-		if len(entries) >= w.limit {
-			entries = entries[:w.limit]
-			if end := entries[w.limit-1].key; w.forward {
-				rest.to = end
-			} else {
-				rest.from = end.after()
+	}
+	for try := 1; ; try++ {
+		entries, err := a.scan(ctx, c, *w, keys)
+		if err != nil || len(entries) == 0 {
+			return nil, false, err
+		}
+		more = len(entries) == w.limit
+		entries = entries[:min(len(entries), w.limit-1)]
+		if q.IncludeData {
+			page, err = readEntries(ctx, c, formOf(q), entries)
+			slices.SortFunc(page, func(a, b found) int { return w.compare(a.key, b.key) })
+		} else {
+			page = make([]found, len(entries))
+			for i, e := range entries {
+				page[i].key = e.key
 			}
 		}
+		// When some were removed between finding and reading them, others
+		// take their places.
+		if err != nil || len(page) == len(entries) || try == maxTries {
+			return page, more, err
+		}
 	}
-	if !q.IncludeData {
-		return entries, nil
-	}
+}
+
+// readEntries returns entries with their messages, those that are there.
+func readEntries(ctx context.Context, c *connection, as form, entries []entry) ([]found, error) {
 	timestamps, hashes := make([]int64, len(entries)), make([][]byte, len(entries))
 	for i, e := range entries {
-		timestamps[i], hashes[i] = e.timestamp, e.hash
+		timestamps[i], hashes[i] = e.key.timestamp(), []byte(e.key[8:])
 	}
-	entries, err := read(ctx, c, formOf(q), readSQL, timestamps, hashes)
-	slices.SortFunc(entries, w.compare)
-	return entries, err
+	return read(ctx, c, as, readSQL, timestamps, hashes, slices.Min(timestamps), slices.Max(timestamps))
 }
 
 // lookupHashes returns the entries of a query's hashes that are there and
@@ -285,9 +199,9 @@ func lookupHashes(ctx context.Context, c *connection, q *store.Query, w *within)
 	hashes = slices.CompactFunc(hashes, bytes.Equal)
 	entries, err := lookup(ctx, c, formOf(q), hashes, w.recent)
 	entries = slices.DeleteFunc(entries, func(f found) bool {
-		return q.PubsubTopic != "" && f.pubsub != q.PubsubTopic || compareKeys(f.key, w.from) < 0 || compareKeys(f.key, w.to) >= 0
+		return q.PubsubTopic != "" && f.pubsub != q.PubsubTopic || !w.has(f.key)
 	})
-	slices.SortFunc(entries, w.compare)
+	slices.SortFunc(entries, func(a, b found) int { return w.compare(a.key, b.key) })
 	return entries, err
 }
 
@@ -301,7 +215,7 @@ func lookup(ctx context.Context, c *connection, as form, hashes [][]byte, recent
 	}
 	there := make([]bool, len(hashes))
 	for i := range entries {
-		at, _ := slices.BinarySearchFunc(hashes, entries[i].hash, bytes.Compare)
+		at, _ := slices.BinarySearchFunc(hashes, []byte(entries[i].key[8:]), bytes.Compare)
 		there[at] = true
 	}
 	var left [][]byte
@@ -326,9 +240,11 @@ func read(ctx context.Context, c *connection, as form, sql string, args ...any) 
 	}
 	var (
 		f       found
+		at      int64
+		hash    pgtype.DriverBytes
 		pubsub  pgtype.DriverBytes
 		raw     pgtype.DriverBytes
-		columns = []any{&f.timestamp, &f.hash, &pubsub, &raw}
+		columns = []any{&at, &hash, &pubsub, &raw}
 		entries []found
 	)
 	_, err = pgx.ForEachRow(rows, columns[:len(rows.FieldDescriptions())], func() error {
@@ -345,11 +261,11 @@ func read(ctx context.Context, c *connection, as form, sql string, args ...any) 
 				return err
 			}
 		}
-		if len(f.hash) != message.HashSize {
-			return fmt.Errorf("a hash of %d bytes", len(f.hash))
+		if len(hash) != message.HashSize {
+			return fmt.Errorf("a hash of %d bytes", len(hash))
 		}
+		f.key = bound(at) + key(hash)
 		entries = append(entries, f)
-		f.hash = nil
 		return nil
 	})
 	return entries, err

@@ -23,10 +23,16 @@ import (
 //     came, which tells each process when what it remembers is out of date.
 //     newest is at least the last timestamp.
 //   - volumes counts the messages of each partition.
-//   - messages has no unique key. That a message is there once is up to the
+//   - messages has no unique key, and one index: each costs the server as much
+//     again for every message. That a message is there once is up to the
 //     writers, who take turns (lockSQL): each looks up what is not after newest
-//     before it adds it. A key over timestamp and hash would cost the server
-//     half as much again as the narrow index by time does.
+//     before it adds it.
+//   - chunks is the index by time and by topic: a row has about a hundred
+//     entries, one after the other, of one topic, or of all for topic 0. What
+//     first and last have is key, and entries is what decodeEntries reads.
+//     None of it may be compressed or moved elsewhere.
+//   - recent has the entries that are in no chunk yet, a row for each commit.
+//     state counts them (pending); flushed is the last row that was removed.
 //   - Topics have no foreign keys on them: checking those would cost a search
 //     for each message.
 var migrations = []string{`
@@ -34,8 +40,15 @@ CREATE TABLE state (
 	id      boolean PRIMARY KEY DEFAULT true CHECK (id),
 	version integer NOT NULL,
 	epoch   bigint NOT NULL DEFAULT 1,
-	newest  bigint NOT NULL DEFAULT 0
+	newest  bigint NOT NULL DEFAULT 0,
+	pending bigint NOT NULL DEFAULT 0,
+	flushed bigint NOT NULL DEFAULT 0
 );
+CREATE TABLE recent (
+	id      bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+	entries bytea NOT NULL
+);
+ALTER TABLE recent ALTER entries SET STORAGE EXTERNAL;
 CREATE TABLE pubsubs (
 	id   integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	key  bytea NOT NULL UNIQUE,
@@ -66,9 +79,15 @@ CREATE TABLE messages (
 	message   bytea NOT NULL
 ) PARTITION BY RANGE (timestamp);
 ALTER TABLE messages ALTER hash SET STORAGE PLAIN, ALTER message SET STORAGE EXTERNAL;
-CREATE INDEX messages_by_time ON messages (timestamp) WITH (deduplicate_items = off);
-CREATE INDEX messages_by_topic ON messages (topic, timestamp) WITH (deduplicate_items = off);
 CREATE INDEX messages_by_hash ON messages USING hash (hash);
+CREATE TABLE chunks (
+	topic   integer NOT NULL,
+	first   bytea NOT NULL,
+	last    bytea NOT NULL,
+	entries bytea NOT NULL,
+	PRIMARY KEY (topic, first)
+) PARTITION BY RANGE (first);
+ALTER TABLE chunks ALTER first SET STORAGE PLAIN, ALTER last SET STORAGE PLAIN, ALTER entries SET STORAGE PLAIN;
 `}
 
 // lockSQL makes the transaction the only one that writes to the archive. It

@@ -58,31 +58,40 @@ func find(spans []span, timestamp int64) (span, bool) {
 	return spans[i-1], true
 }
 
-// table is the name of the partition that starts at a time.
-func table(start int64) string {
-	return pgx.Identifier{fmt.Sprintf("messages_%d", start)}.Sanitize()
+// tables are those that have a partition for each span.
+var tables = []string{"messages", "chunks"}
+
+// partitionOf is the name of a table's partition that starts at a time.
+func partitionOf(table string, start int64) string {
+	return pgx.Identifier{fmt.Sprintf("%s_%d", table, start)}.Sanitize()
 }
 
-// createTable makes a table to be attached as a partition.
-func createTable(ctx context.Context, c *connection, name string) error {
-	_, err := c.Exec(ctx, `CREATE TABLE `+name+` (LIKE messages INCLUDING ALL)`)
+// createTable makes a table to be attached to another as a partition.
+func createTable(ctx context.Context, c *connection, table, name string) error {
+	_, err := c.Exec(ctx, `CREATE TABLE `+name+` (LIKE `+table+` INCLUDING ALL)`)
 	return err
 }
 
 // attach makes a table the partition of a span. It does not stop readers, as
 // creating the table as a partition would.
-func attach(ctx context.Context, c *connection, s span) error {
-	_, err := c.Exec(ctx, fmt.Sprintf(`ALTER TABLE messages ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)`, table(s.start), s.start, s.stop))
+func attach(ctx context.Context, c *connection, table string, s span) error {
+	from, to := fmt.Sprint(s.start), fmt.Sprint(s.stop)
+	if table == "chunks" {
+		from, to = fmt.Sprintf(`'\x%016x'`, s.start), fmt.Sprintf(`'\x%016x'`, s.stop)
+	}
+	_, err := c.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)`, table, partitionOf(table, s.start), from, to))
 	return err
 }
 
-// create makes the partition of a span.
+// create makes the partitions of a span.
 func create(ctx context.Context, c *connection, s span) error {
-	if err := createTable(ctx, c, table(s.start)); err != nil {
-		return err
-	}
-	if err := attach(ctx, c, s); err != nil {
-		return err
+	for _, table := range tables {
+		if err := createTable(ctx, c, table, partitionOf(table, s.start)); err != nil {
+			return err
+		}
+		if err := attach(ctx, c, table, s); err != nil {
+			return err
+		}
 	}
 	_, err := c.Exec(ctx, `INSERT INTO slices (start, stop) VALUES ($1, $2)`, s.start, s.stop)
 	return err

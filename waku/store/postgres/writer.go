@@ -25,6 +25,8 @@ type writer struct {
 	pool  *pool
 	lock  int64
 	slice time.Duration
+	tail  int64 // entries that wait for their chunks to be written
+	dirty int   // how often the table recent was emptied since it was cleaned
 
 	// What is remembered of the database, as of its epoch; 0 for nothing.
 	epoch   int64
@@ -52,7 +54,7 @@ func (w *writer) write(group []*insertion) error {
 
 // insert is one transaction. It asks for the rows when it has begun.
 func (w *writer) insert(ctx context.Context, c *connection, wait func() []row) error {
-	newest, err := w.begin(ctx, c)
+	newest, pending, err := w.begin(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -70,33 +72,93 @@ func (w *writer) insert(ctx context.Context, c *connection, wait func() []row) e
 	if err := w.number(ctx, c, rows); err != nil {
 		return fmt.Errorf("numbering topics: %w", err)
 	}
-	if _, err := c.PgConn().CopyFrom(ctx, newCopyReader(rows),
-		`COPY messages (timestamp, hash, topic, message) FROM STDIN BINARY`); err != nil {
+	// What the indexes need is put together while the server works.
+	var wg sync.WaitGroup
+	var entries []entry
+	var later []byte
+	wg.Go(func() {
+		entries = entriesOf(rows)
+		if pending+int64(len(rows)) < w.tail {
+			later = encodeEntries(entries, true)
+		}
+	})
+	_, err = c.PgConn().CopyFrom(ctx, newCopyReader(rows),
+		`COPY `+w.target(rows)+` (timestamp, hash, topic, message) FROM STDIN BINARY`)
+	wg.Wait()
+	if err != nil {
 		return err
 	}
-	return w.commit(ctx, c, rows)
+	if later != nil {
+		return w.commit(ctx, c, rows, later)
+	}
+	if err := flush(ctx, c, w.spans, entries); err != nil {
+		return fmt.Errorf("writing chunks: %w", err)
+	}
+	w.dirty++
+	return w.commit(ctx, c, rows, nil)
+}
+
+// cleanAfter is how often the table recent is emptied until it is cleaned.
+const cleanAfter = 4
+
+// clean has the server use the room of what was in the table recent again. When
+// that fails, autovacuum does it, later.
+func (w *writer) clean() {
+	if w.dirty < cleanAfter {
+		return
+	}
+	w.dirty = 0
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	_ = w.pool.do(ctx, func(c *connection) error {
+		_, err := c.Exec(ctx, `VACUUM (SKIP_LOCKED) recent`)
+		return err
+	})
+}
+
+// entriesOf returns what the indexes have of rows.
+func entriesOf(rows []row) []entry {
+	keys := make([]byte, 0, len(rows)*keySize)
+	for i := range rows {
+		keys = append(binary.BigEndian.AppendUint64(keys, uint64(rows[i].timestamp)), rows[i].hash[:]...)
+	}
+	text, out := key(keys), make([]entry, len(rows))
+	for i := range rows {
+		out[i] = entry{text[i*keySize : (i+1)*keySize], rows[i].number.topic}
+	}
+	return out
+}
+
+// target is the table to copy rows to: their partition, if they have one in
+// common, which saves the server from finding it for each.
+func (w *writer) target(rows []row) string {
+	if s, ok := find(w.spans, rows[0].timestamp); ok && rows[len(rows)-1].timestamp < s.stop {
+		return partitionOf("messages", s.start)
+	}
+	return "messages"
 }
 
 // begin begins the transaction, waits for its turn and forgets what is out of
-// date. No entry has a timestamp above newest.
-func (w *writer) begin(ctx context.Context, c *connection) (newest int64, err error) {
+// date. No entry has a timestamp above newest, and as many as are pending are
+// in no chunk.
+func (w *writer) begin(ctx context.Context, c *connection) (newest, pending int64, err error) {
 	var epoch int64
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN`)
 	b.Queue(lockSQL, w.lock)
-	b.Queue(`SELECT epoch, newest FROM state`).QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &newest) })
+	b.Queue(`SELECT epoch, newest, pending FROM state`).QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &newest, &pending) })
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if epoch == w.epoch {
-		return newest, nil
+		return newest, pending, nil
 	}
 	w.topics, w.pubsubs = make(map[topic]number), make(map[string]int32)
 	if w.spans, err = spans(ctx, c); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	w.epoch = epoch
-	return newest, nil
+	return newest, pending, nil
 }
 
 // cover makes the partitions that rows need and do not have, and the one after
@@ -209,7 +271,7 @@ func (w *writer) apply(rows []row) (unknown []topic) {
 			}
 			continue
 		}
-		r.pubsub = n.pubsub
+		r.number = n
 		binary.BigEndian.PutUint32(r.data[topicAt:], uint32(n.topic))
 	}
 	return unknown
@@ -261,16 +323,20 @@ WHERE NOT EXISTS (SELECT FROM topics t WHERE t.key = n.key)`, topicKeys, pubsubs
 	return err
 }
 
-// countSQL adds to the volumes, and brings newest up to $6.
+// countSQL adds to the volumes, and brings newest up to $6. Of $7 entries, $8 has
+// what is kept for later; it is NULL for none.
 const countSQL = `WITH counted AS (
 	INSERT INTO volumes AS v (slice, day, pubsub, messages, bytes)
 	SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
 	ON CONFLICT (slice, day, pubsub) DO UPDATE SET messages = v.messages + excluded.messages, bytes = v.bytes + excluded.bytes
+), later AS (
+	INSERT INTO recent (entries) SELECT $8::bytea WHERE $8::bytea IS NOT NULL
 )
-UPDATE state SET newest = $6 WHERE newest < $6`
+UPDATE state SET newest = greatest(newest, $6), pending = pending + $7`
 
-// commit counts the rows and ends the transaction.
-func (w *writer) commit(ctx context.Context, c *connection, rows []row) error {
+// commit counts the rows, keeps their entries for later, unless they are nil, and
+// ends the transaction.
+func (w *writer) commit(ctx context.Context, c *connection, rows []row, entries []byte) error {
 	var v volumes
 	var s span
 	for i := range rows {
@@ -281,10 +347,14 @@ func (w *writer) commit(ctx context.Context, c *connection, rows []row) error {
 				return fmt.Errorf("there is no partition for %d", r.timestamp)
 			}
 		}
-		v.add(volume{s.start, r.timestamp / day, r.pubsub}, int64(r.size()))
+		v.add(volume{s.start, r.timestamp / day, r.number.pubsub}, int64(r.size()))
 	}
 	b := new(pgx.Batch)
-	b.Queue(countSQL, append(v.columns(), rows[len(rows)-1].timestamp)...)
+	pending := 0
+	if entries != nil {
+		pending = len(rows)
+	}
+	b.Queue(countSQL, append(v.columns(), rows[len(rows)-1].timestamp, pending, entries)...)
 	b.Queue(`COMMIT`)
 	return c.SendBatch(ctx, b).Close()
 }
