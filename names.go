@@ -10,10 +10,10 @@ import (
 	"github.com/parley-im/parley/internal/fault"
 )
 
-// ensResolver tells whether an ENS name leads to a key; see
-// [ens.Resolver.Verify].
+// ensResolver is what is asked of an Ethereum node; see [ens.Resolver].
 type ensResolver interface {
 	Verify(ctx context.Context, name string, pub key.Public) (bool, error)
+	PublicKey(ctx context.Context, name string) (key.Public, error)
 }
 
 // dialENS returns a resolver, none for no URL.
@@ -26,6 +26,24 @@ func dialENS(url string) (ensResolver, error) {
 		return nil, fault.Wrap(fault.Usage, "the Ethereum node", err)
 	}
 	return r, nil
+}
+
+// owner looks up whose ENS name, in its normal form, somebody was addressed by.
+func (c *Client) owner(ctx context.Context, name string) (key.Public, error) {
+	if c.names == nil {
+		return key.Public{}, fault.New(fault.NotFound, "nobody is known as %q, and ENS names are not looked up", name).
+			WithHint("give the URL of an Ethereum node with --ethereum-url-file, or a key (zQ3sh… or 0x04…)")
+	}
+	pub, err := c.names.PublicKey(ctx, name)
+	switch {
+	case err == nil:
+		return pub, nil
+	case ens.Answered(err):
+		return key.Public{}, fault.New(fault.NotFound, "nobody can be addressed as %q: %w", name, err).
+			WithHint("only names with a public key in their records lead to somebody; ask for the key")
+	}
+	return key.Public{}, fault.New(fault.Unreachable, "looking up %q: %w", name, err).
+		WithHint("see whether the Ethereum node of --ethereum-url-file can be reached")
 }
 
 // claimBook is the part of the stack that keeps what people claim.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/parley-im/parley/account/ens"
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
 	claims "github.com/parley-im/parley/app/ens"
 	"github.com/parley-im/parley/internal/fault"
 )
@@ -80,6 +81,7 @@ type chain struct {
 	mu    sync.Mutex
 	asked []string
 	down  atomic.Bool
+	bob   key.Public // of bob.eth
 }
 
 func (c *chain) calls() []string {
@@ -101,6 +103,55 @@ func (c *chain) Verify(_ context.Context, name string, _ key.Public) (bool, erro
 		return false, ens.ErrNoName
 	}
 	return false, nil
+}
+
+func (c *chain) PublicKey(_ context.Context, name string) (key.Public, error) {
+	switch {
+	case c.down.Load():
+		return key.Public{}, fmt.Errorf("asking: %w", ens.ErrUnreachable)
+	case name == "bob.eth":
+		return c.bob, nil
+	}
+	return key.Public{}, ens.ErrNoName
+}
+
+// TestAddressByENSName: who is nobody's contact is found by an ENS name, when
+// there is an Ethereum node to ask, and a contact of that name comes first.
+func TestAddressByENSName(t *testing.T) {
+	t.Parallel()
+	c, ctx := memoryClient(t), t.Context()
+	if _, err := c.Resolve(ctx, "bob.eth"); fault.KindOf(err) != fault.NotFound {
+		t.Fatalf("without an Ethereum node: %v", err)
+	}
+	eth := &chain{bob: strangerKey(t)}
+	c.names = eth
+	for _, text := range []string{"bob.eth", "BOB.eth", "https://status.app/u#bob.eth"} {
+		if pub, err := c.Resolve(ctx, text); err != nil || pub != eth.bob {
+			t.Errorf("%s: %v %v", text, pub, err)
+		}
+		if id, err := c.ResolveChat(ctx, text); err != nil || id != chat.OneToOneID(eth.bob) {
+			t.Errorf("chat with %s: %v %v", text, id, err)
+		}
+	}
+	for text, kind := range map[string]fault.Kind{"carol.eth": fault.NotFound, "bob": fault.NotFound, "b ob.eth": fault.NotFound, "bob.com": fault.NotFound} {
+		if _, err := c.Resolve(ctx, text); fault.KindOf(err) != kind {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	eth.down.Store(true)
+	if _, err := c.ResolveChat(ctx, "bob.eth"); fault.KindOf(err) != fault.Unreachable {
+		t.Errorf("with the Ethereum node down: %v", err)
+	}
+	carol := strangerKey(t)
+	if _, err := c.AddContact(ctx, carol.String(), "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RenameContact(ctx, carol.String(), "bob.eth"); err != nil {
+		t.Fatal(err)
+	}
+	if pub, err := c.Resolve(ctx, "bob.eth"); err != nil || pub != carol {
+		t.Errorf("a contact of that nickname: %v %v", pub, err)
+	}
 }
 
 // TestLookUpNames: what is claimed is looked up at once, what was not verified

@@ -111,6 +111,8 @@ type Client struct {
 	lock    *flock.Flock
 	// unfurler fetches what links lead to, when asked.
 	unfurler *unfurler
+	// names looks up ENS names; nil without an Ethereum node.
+	names ensResolver
 
 	stop func()
 	done chan struct{}
@@ -142,12 +144,12 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	if c.Mode != Full && c.Mode != Light {
 		return nil, fault.New(fault.Usage, "mode %q is neither %q nor %q", c.Mode, Full, Light)
 	}
-	resolver, err := dialENS(c.EthereumURL)
+	names, err := dialENS(c.EthereumURL)
 	if err != nil {
 		return nil, err
 	}
 	client := &Client{
-		account: c.Account, mode: c.Mode, company: newCompany(c.Mode, c.Network), unfurler: newUnfurler(nil),
+		account: c.Account, mode: c.Mode, company: newCompany(c.Mode, c.Network), unfurler: newUnfurler(nil), names: names,
 		done: make(chan struct{}),
 	}
 	defer func() {
@@ -185,21 +187,21 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	ctx, client.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(client.done)
-		client.err = client.run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed), resolver)
+		client.err = client.run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed))
 	}()
 	return client, nil
 }
 
 // run does what goes on by itself until ctx ends or the database fails.
-func (c *Client) run(ctx context.Context, t stack.Transport, resolver ensResolver) error {
-	if resolver == nil {
+func (c *Client) run(ctx context.Context, t stack.Transport) error {
+	if c.names == nil {
 		return c.stack.Run(ctx, t)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	looked := make(chan error, 1)
 	go func() {
 		defer cancel()
-		looked <- lookUpNames(ctx, c.stack, resolver)
+		looked <- lookUpNames(ctx, c.stack, c.names)
 	}()
 	err := c.stack.Run(ctx, t)
 	cancel()

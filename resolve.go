@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/ens"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/share"
 	"github.com/parley-im/parley/internal/fault"
@@ -13,9 +14,11 @@ import (
 )
 
 // Resolve turns what people write for somebody into a key: any form of a
-// public key, a share URL, or the name or nickname of a contact.
-func (c *Client) Resolve(_ context.Context, text string) (key.Public, error) {
-	if pub, ok := writtenKey(text); ok {
+// public key, a share URL, the name or nickname of a contact, or an ENS name,
+// which is looked up when no contact is called so.
+func (c *Client) Resolve(ctx context.Context, text string) (key.Public, error) {
+	text, pub := written(text)
+	if !pub.IsZero() {
 		return pub, nil
 	}
 	found, err := c.called(text)
@@ -26,6 +29,9 @@ func (c *Client) Resolve(_ context.Context, text string) (key.Public, error) {
 	case 1:
 		return found[0], nil
 	case 0:
+		if name, ok := ensName(text); ok {
+			return c.owner(ctx, name)
+		}
 		return key.Public{}, fault.New(fault.NotFound, "nobody is known as %q", text).
 			WithHint("give a key (zQ3sh… or 0x04…), a share URL or the name of a contact")
 	}
@@ -35,8 +41,9 @@ func (c *Client) Resolve(_ context.Context, text string) (key.Public, error) {
 
 // ResolveChat turns what people write for a chat into its id: whatever Resolve
 // takes for the chat with somebody, and the id or the name of a group.
-func (c *Client) ResolveChat(_ context.Context, text string) (string, error) {
-	if pub, ok := writtenKey(text); ok {
+func (c *Client) ResolveChat(ctx context.Context, text string) (string, error) {
+	text, pub := written(text)
+	if !pub.IsZero() {
 		return chat.OneToOneID(pub), nil
 	}
 	groups, err := c.groupsCalled(text)
@@ -59,6 +66,10 @@ func (c *Client) ResolveChat(_ context.Context, text string) (string, error) {
 	case 1:
 		return found[0], nil
 	case 0:
+		if name, ok := ensName(text); ok {
+			pub, err := c.owner(ctx, name)
+			return chat.OneToOneID(pub), err
+		}
 		return "", fault.New(fault.NotFound, "nobody is known as %q, and no group is called so", text).
 			WithHint("give a key (zQ3sh… or 0x04…), a share URL, the name of a contact, or the id or name of a group")
 	}
@@ -140,16 +151,30 @@ func (c *Client) called(name string) (found []key.Public, err error) {
 	return found, err
 }
 
-// writtenKey reads a key in any form, or out of a user's share URL.
-func writtenKey(text string) (key.Public, bool) {
+// written reads a key in any form, or out of a user's share URL. When that names
+// the user by an ENS name, or when it is neither, what is left to be found is
+// returned as text.
+func written(text string) (string, key.Public) {
 	if pub, err := key.ParsePublic(text); err == nil {
-		return pub, true
+		return text, pub
 	}
 	u, err := share.Parse(text)
-	if err != nil || u.Kind != share.User || u.Key.IsZero() {
-		return key.Public{}, false
+	switch {
+	case err != nil || u.Kind != share.User:
+		return text, key.Public{}
+	case u.Key.IsZero() && u.ENSName != "":
+		return u.ENSName, u.Key
 	}
-	return u.Key, true
+	return text, u.Key
+}
+
+// ensName returns the normal form of what is a full ENS name.
+func ensName(text string) (string, bool) {
+	if !strings.Contains(text, ".") {
+		return "", false
+	}
+	name, err := ens.Normalize(text)
+	return name, err == nil
 }
 
 // messageID reads the id of a message.
