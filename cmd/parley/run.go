@@ -43,9 +43,9 @@ stopped are fetched at the start.
 Other nodes are found through the network's lists, through the nodes already
 known, and, when it listens on more than this machine, in the local network.
 
-With --ethereum-url-file ENS names that people claim are looked up, at an Ethereum node of
-yours or of a provider, which learns the names; without it no name counts as verified. The
-file has the node's JSON-RPC URL, which is nowhere shown.
+With --ethereum-url-file ENS names that people claim, or that you address somebody by, are
+looked up, at an Ethereum node of yours or of a provider, which learns the names; without it
+no name counts as verified. The file has the node's JSON-RPC URL, which is nowhere shown.
 
 Node and API are reachable from this machine alone, unless --listen or
 --api-listen say otherwise. Only who can read the file "api-token" of the data
