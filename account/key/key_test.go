@@ -186,7 +186,7 @@ func TestPublicRejects(t *testing.T) {
 	flipped := slices.Clone(pub.Bytes())
 	flipped[64] ^= 1
 	hybrid := slices.Clone(pub.Bytes())
-	hybrid[0] = 6
+	hybrid[0] = 6 + hybrid[64]&1
 	for name, raw := range map[string][]byte{
 		"empty":                 {},
 		"32 bytes":              c[1:],
