@@ -13,7 +13,7 @@ let program = process.env.PARLEY_BIN;
 
 // parleyProgram is the path of the binary, which is built unless PARLEY_BIN
 // names one.
-function parleyProgram() {
+export function parleyProgram() {
   if (!program) {
     const folder = mkdtempSync(path.join(tmpdir(), "parley-interop-"));
     process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
