@@ -61,6 +61,22 @@ func (n *Node) Query(ctx context.Context, q *store.Query) (*store.Page, error) {
 	return nil, fmt.Errorf("node: %w", errors.Join(errs...))
 }
 
+// StorePeers are the peers to ask for history on a pubsub topic, in the order
+// in which Query asks them: the configured ones, then others that are connected.
+func (n *Node) StorePeers(pubsubTopic string) []peer.ID { return n.storePeers(pubsubTopic) }
+
+// QueryPeer asks one store peer for one page, to compare it with others.
+func (n *Node) QueryPeer(ctx context.Context, p peer.ID, q *store.Query) (*store.Page, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	page, err := n.ask(ctx, p, q)
+	if err != nil {
+		err = fmt.Errorf("node: %w", err)
+	}
+	return page, err
+}
+
 // ask dials a store peer if need be and puts the query to it.
 func (n *Node) ask(ctx context.Context, p peer.ID, q *store.Query) (*store.Page, error) {
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)

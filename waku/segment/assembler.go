@@ -81,6 +81,20 @@ func or(v, fallback int) int {
 	return fallback
 }
 
+// Taken is what became of the bytes given to Take.
+type Taken struct {
+	// Payload is what came in as a whole or is complete now.
+	Payload []byte
+	Status  Status
+	// Of tells about the payload that a segment belongs to; it is empty for
+	// what is no segment.
+	Of Open
+	// New tells that the segment was not there before.
+	New bool
+	// Dropped are payloads that had to give way to the segment.
+	Dropped []Open
+}
+
 // Add takes the opened payload of a message from a sender. Bytes that are no
 // segment come back unchanged; a segment that is the last one needed brings
 // the whole payload. Repeated segments change nothing.
@@ -88,22 +102,28 @@ func or(v, fallback int) int {
 // Payloads of two senders never mix, even with the same hash. On an error that
 // is not the store's nothing is changed.
 func (a Assembler) Add(st kv.Store, now time.Time, from key.Public, raw []byte) ([]byte, Status, error) {
+	taken, err := a.Take(st, now, from, raw)
+	return taken.Payload, taken.Status, err
+}
+
+// Take is Add that also tells how far the payload is.
+func (a Assembler) Take(st kv.Store, now time.Time, from key.Public, raw []byte) (Taken, error) {
 	s := parse(raw)
 	if s == nil {
-		return raw, Whole, nil
+		return Taken{Payload: raw, Status: Whole}, nil
 	}
 	if err := check(s); err != nil {
-		return nil, 0, err
+		return Taken{}, err
 	}
 	id := identify(from, s)
 	if _, done, err := st.Get(completedKey(id)); err != nil {
-		return nil, 0, err
+		return Taken{}, err
 	} else if done {
-		return nil, AlreadyComplete, nil
+		return Taken{Status: AlreadyComplete, Of: group{}.open(from, s.EntireMessageHash)}, nil
 	}
 	g, err := loadGroup(st, id)
 	if err != nil {
-		return nil, 0, err
+		return Taken{}, err
 	}
 	if g.Stored == 0 {
 		g.First = stamp(now)
@@ -111,61 +131,58 @@ func (a Assembler) Add(st kv.Store, now time.Time, from key.Public, raw []byte) 
 	limit := or(a.MaxPayload, MaxPayload)
 	merged, err := g.merge(s, limit)
 	if err != nil {
-		return nil, 0, err
+		return Taken{}, err
 	}
 	if _, there, err := st.Get(segmentKey(id, s)); err != nil {
-		return nil, 0, err
+		return Taken{}, err
 	} else if there {
-		return nil, Incomplete, nil
+		return Taken{Status: Incomplete, Of: g.open(from, s.EntireMessageHash)}, nil
 	}
 
 	merged.Stored++
 	merged.Bytes += uint64(len(s.Payload) + segmentCharge)
+	taken := Taken{Status: Incomplete, New: true, Of: merged.open(from, s.EntireMessageHash)}
 	if merged.Count > 0 && merged.Stored >= merged.Count {
-		payload, err := assemble(st, id, merged, s)
-		if err != nil {
-			return nil, 0, err
+		if taken.Payload, err = assemble(st, id, merged, s); err != nil {
+			return Taken{}, err
 		}
-		if len(payload) > limit {
-			return nil, 0, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(payload), limit)
+		if n := len(taken.Payload); n > limit {
+			return Taken{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, n, limit)
 		}
-		if err := a.finish(st, now, id, g); err != nil {
-			return nil, 0, err
-		}
-		return payload, Complete, nil
+		taken.Status, taken.Of.Length = Complete, len(taken.Payload)
+		return taken, a.finish(st, now, id, g)
 	}
-	if err := a.makeRoom(st, id, g, merged); err != nil {
-		return nil, 0, err
+	if taken.Dropped, err = a.makeRoom(st, id, g, merged); err != nil {
+		return Taken{}, err
 	}
-	if err := storeSegment(st, id, g, merged, s); err != nil {
-		return nil, 0, err
-	}
-	return nil, Incomplete, nil
+	return taken, storeSegment(st, id, g, merged, s)
 }
 
 // Purge forgets open and finished payloads whose first segment, or whose
-// completion, is KeepFor or longer ago.
-func (a Assembler) Purge(st kv.Store, now time.Time) error {
+// completion, is KeepFor or longer ago. It returns the open ones.
+func (a Assembler) Purge(st kv.Store, now time.Time) (stale []Open, err error) {
 	last := stamp(now.Add(-KeepFor))
 	open, err := oldest(st, openPrefix, last, -1)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range open {
-		if err := dropGroup(st, id); err != nil {
-			return err
+		dropped, err := giveUp(st, id)
+		if err != nil {
+			return nil, err
 		}
+		stale = append(stale, dropped)
 	}
 	done, err := oldest(st, expiryPrefix, last, -1)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range done {
 		if err := forgetCompleted(st, id); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return stale, nil
 }
 
 // parse returns nil when raw is no segment: it does not decode, it tells no

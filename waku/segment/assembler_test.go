@@ -370,13 +370,13 @@ func TestPurge(t *testing.T) {
 		add(t, st, from, raw)
 	}
 	before := dump(t, st)
-	if err := (Assembler{}).Purge(st, now.Add(KeepFor-1)); err != nil || !maps.Equal(before, dump(t, st)) {
+	if _, err := (Assembler{}).Purge(st, now.Add(KeepFor-1)); err != nil || !maps.Equal(before, dump(t, st)) {
 		t.Errorf("purged too early (%v)", err)
 	}
 	if _, status := add(t, st, from, done[0]); status != AlreadyComplete {
 		t.Errorf("finished payload: %v", status)
 	}
-	if err := (Assembler{}).Purge(st, now.Add(KeepFor)); err != nil {
+	if _, err := (Assembler{}).Purge(st, now.Add(KeepFor)); err != nil {
 		t.Fatal(err)
 	}
 	left := dump(t, st)
@@ -392,7 +392,7 @@ func TestPurge(t *testing.T) {
 	if _, _, err := (Assembler{}).Add(st, time.Time{}, from, open[0]); err != nil {
 		t.Error(err)
 	}
-	if err := (Assembler{}).Purge(st, time.Time{}); err != nil {
+	if _, err := (Assembler{}).Purge(st, time.Time{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -2,7 +2,9 @@ package segment
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/parley-im/parley/account/key"
 	wakupb "github.com/parley-im/parley/pb/waku"
 )
 
@@ -17,6 +19,32 @@ type group struct {
 	Stored uint32 // segments in the store
 	Size   uint32 // length of every segment but the last data segment
 	Last   uint32 // length of the last data segment
+}
+
+// Open is a payload that is being put together, as far as its segments tell.
+type Open struct {
+	From key.Public
+	// Hash is that of the whole payload, which every segment names.
+	Hash [hashSize]byte
+	// First is when the first segment came.
+	First time.Time
+	// Have is how many segments there are and Need how many it takes; Need is 0
+	// while no segment has told.
+	Have, Need int
+	// Bytes are those of the segments that there are, Length those of the
+	// payload; 0 while no segment has told.
+	Bytes, Length int
+}
+
+// open shows the group.
+func (g group) open(from key.Public, hash []byte) Open {
+	o := Open{From: from, Have: int(g.Stored), Need: int(g.Count), Length: int(g.Length)}
+	copy(o.Hash[:], hash)
+	if g.First > 0 {
+		o.First = time.Unix(0, int64(g.First))
+	}
+	o.Bytes = int(g.Bytes) - segmentCharge*o.Have
+	return o
 }
 
 // merge returns the group with what s tells, or an error when s contradicts

@@ -240,7 +240,8 @@ func TestStoreFails(t *testing.T) {
 				return err
 			}
 		}
-		return a.Purge(st, now.Add(2*KeepFor))
+		_, err := a.Purge(st, now.Add(2*KeepFor))
+		return err
 	}
 	for calls := 0; ; calls++ {
 		left := calls

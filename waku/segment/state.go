@@ -133,14 +133,14 @@ func scanSegments(st kv.Store, id string, visit func(parity bool, index int, b [
 	})
 }
 
-// dropGroup forgets an open payload.
-func dropGroup(st kv.Store, id string) error {
+// dropGroup forgets an open payload and returns what it was.
+func dropGroup(st kv.Store, id string) (group, error) {
 	g, err := loadGroup(st, id)
 	if err != nil {
-		return err
+		return g, err
 	}
 	if g.Stored == 0 {
-		return fmt.Errorf("%w: no payload %s", ErrState, id)
+		return g, fmt.Errorf("%w: no payload %s", ErrState, id)
 	}
 	names := []string{groupPrefix + id, timeKey(openPrefix, g.First, id)}
 	err = st.Scan(segmentPrefix+id+"/", func(name string, _ []byte) error {
@@ -148,21 +148,68 @@ func dropGroup(st kv.Store, id string) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return g, err
 	}
 	for _, name := range names {
 		if err := st.Delete(name); err != nil {
-			return err
+			return g, err
 		}
 	}
-	return changeTotals(st, func(t *totals) { t.Bytes -= min(g.Bytes, t.Bytes) })
+	return g, changeTotals(st, func(t *totals) { t.Bytes -= min(g.Bytes, t.Bytes) })
+}
+
+// giveUp is dropGroup of a payload that is not complete.
+func giveUp(st kv.Store, id string) (Open, error) {
+	g, err := dropGroup(st, id)
+	if err != nil {
+		return Open{}, err
+	}
+	return g.named(id)
+}
+
+// named shows the group of an id.
+func (g group) named(id string) (Open, error) {
+	sender, hash, _ := strings.Cut(id, "/")
+	compressed, err := hex.DecodeString(sender)
+	if err != nil {
+		return Open{}, ErrState
+	}
+	from, err := key.PublicFromBytes(compressed)
+	if err != nil {
+		return Open{}, ErrState
+	}
+	raw, err := hex.DecodeString(hash)
+	if err != nil || len(raw) != hashSize {
+		return Open{}, ErrState
+	}
+	return g.open(from, raw), nil
+}
+
+// Since returns when the first segment came of the oldest open payload that is
+// not older than a time, the zero time when there is none: from there on store
+// nodes may have what is missing.
+func (a Assembler) Since(st kv.Store, after time.Time) (first time.Time, err error) {
+	least := stamp(after)
+	err = st.Scan(openPrefix, func(name string, _ []byte) error {
+		at, _, ok := strings.Cut(name[len(openPrefix):], "/")
+		when, err := strconv.ParseUint(at, 16, 64)
+		switch {
+		case !ok || err != nil:
+			return ErrState
+		case when < least:
+			return nil
+		}
+		first = time.Unix(0, int64(when))
+		return kv.Stop
+	})
+	return first, err
 }
 
 // finish forgets the segments of a payload and remembers that it was finished.
 // The group is g as stored, without the last segment.
 func (a Assembler) finish(st kv.Store, now time.Time, id string, g group) error {
 	if g.Stored > 0 {
-		if err := dropGroup(st, id); err != nil {
+		if _, err := dropGroup(st, id); err != nil {
 			return err
 		}
 	}
