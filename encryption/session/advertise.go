@@ -39,13 +39,18 @@ func ReplyDue(last, now time.Time) bool {
 	return last.IsZero() || last.After(now) || now.Sub(last) >= ReplyCooldown
 }
 
+// MaxAdvertisements is how many answers SealAdvertisement makes in an hour: peers
+// cost nothing, so a limit for each of them is none.
+const MaxAdvertisements = 120
+
 // SealAdvertisement makes the answer to a message that was not for this
-// installation (ErrNotForUs): an empty message that carries our bundle, as
-// 54/WAKU2-X3DH-SESSIONS, Partitioned devices, demands. It returns nil without
-// an error within ReplyCooldown of the last answer to the same peer. Deployed
-// clients have the condition the wrong way round and never answer. Reads rand
-// as SealDH does.
-func (p *Protocol) SealAdvertisement(st kv.Store, now time.Time, rand io.Reader, to key.Public) ([]byte, error) {
+// installation (ErrNotForUs), or that a stranger sends in a session that is not
+// there: an empty message that carries our bundle, as 54/WAKU2-X3DH-SESSIONS,
+// Partitioned devices, demands. It returns nil without an error within
+// ReplyCooldown of the last answer to the same peer, and when there have been
+// MaxAdvertisements in the hour. Deployed clients have the condition the wrong
+// way round and never answer. Reads rand as SealDH does.
+func (p *Protocol) SealAdvertisement(st kv.Store, now time.Time, rand io.Reader, to key.Public) (*Sealed, error) {
 	b := &batch{st: st}
 	name := advertPrefix + hexKey(to.Compressed())
 	value, ok, err := b.get(name)
@@ -60,10 +65,33 @@ func (p *Protocol) SealAdvertisement(st kv.Store, now time.Time, rand io.Reader,
 			return nil, nil
 		}
 	}
-	data, err := p.sealDH(b, now, rand, to, nil)
+	if ok, err := b.countAdvert(now); err != nil || !ok {
+		return nil, err
+	}
+	peer, err := b.peer(to)
 	if err != nil {
 		return nil, err
 	}
 	b.put(name, encodeTime(now))
-	return data, b.commit()
+	return p.advertise(b, now, rand, to, peer)
+}
+
+// countAdvert counts an advertisement, if there may be another one in the hour.
+func (b *batch) countAdvert(now time.Time) (bool, error) {
+	value, ok, err := b.get(advertsKey)
+	if err != nil {
+		return false, err
+	}
+	begun, count := now, uint32(0)
+	if ok && len(value) == 12 {
+		then := time.Unix(0, int64(binary.BigEndian.Uint64(value)))
+		if age := now.Sub(then); age >= 0 && age < time.Hour {
+			begun, count = then, binary.BigEndian.Uint32(value[8:])
+		}
+	}
+	if count >= MaxAdvertisements {
+		return false, nil
+	}
+	b.put(advertsKey, binary.BigEndian.AppendUint32(encodeTime(begun), count+1))
+	return true, nil
 }

@@ -92,6 +92,26 @@ func (p *Protocol) bundle(b *batch, own *ownRecord, now time.Time, rand io.Reade
 	return bundle, nil
 }
 
+// Resign makes the next bundle be signed anew, as it should be after a start: a
+// peer takes what comes with a bundle that it knows for something repeated.
+func (p *Protocol) Resign(st kv.Store) error {
+	b := &batch{st: st}
+	if err := b.resign(); err != nil {
+		return err
+	}
+	return b.commit()
+}
+
+func (b *batch) resign() error {
+	own, err := b.own()
+	if err != nil || len(own.bundle) == 0 {
+		return err
+	}
+	own.bundle, own.signedAt = nil, 0
+	b.put(ownKey, own.encode())
+	return nil
+}
+
 // signedBefore returns the stored bundle if it is young enough and still says
 // the same.
 func (p *Protocol) signedBefore(own *ownRecord, entries []x3dh.Entry, now time.Time) (*encryptionpb.Bundle, bool) {
@@ -176,7 +196,7 @@ func (p *Protocol) ProcessBundle(st kv.Store, now time.Time, from key.Public, bu
 	if err != nil {
 		return nil, err
 	}
-	added, err := p.processBundles(b, peer, from, []*encryptionpb.Bundle{bundle})
+	added, err := p.processBundles(b, peer, from, "", now, []*encryptionpb.Bundle{bundle})
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +204,9 @@ func (p *Protocol) ProcessBundle(st kv.Store, now time.Time, from key.Public, bu
 	return added, b.commit()
 }
 
-// processBundles verifies all bundles before it changes anything.
-func (p *Protocol) processBundles(b *batch, peer *peerRecord, from key.Public, bundles []*encryptionpb.Bundle) ([]Installation, error) {
+// processBundles verifies all bundles before it changes anything. The sending
+// installation is empty when it is not known.
+func (p *Protocol) processBundles(b *batch, peer *peerRecord, from key.Public, sender string, now time.Time, bundles []*encryptionpb.Bundle) ([]Installation, error) {
 	if len(bundles) > MaxBundles {
 		return nil, fmt.Errorf("%w: %d bundles, at most %d", ErrBundle, len(bundles), MaxBundles)
 	}
@@ -219,8 +240,14 @@ func (p *Protocol) processBundles(b *batch, peer *peerRecord, from key.Public, b
 			if p.isSelf(from, e.Installation) {
 				continue
 			}
-			if i := peer.see(e, v.bundle.Timestamp(), from != p.self()); i != nil {
+			i, outcome := peer.see(e, v.bundle.Timestamp(), from != p.self(), e.Installation == sender)
+			switch outcome {
+			case seenNew:
 				added = append(added, i.public(from))
+			case seenReset:
+				if _, err := p.beganAnew(b, peer, from, i, now); err != nil {
+					return nil, err
+				}
 			}
 		}
 		own, err := b.own()
@@ -236,10 +263,23 @@ func (p *Protocol) processBundles(b *batch, peer *peerRecord, from key.Public, b
 	return added, nil
 }
 
-// see takes in one entry of a verified bundle and returns the installation if
-// it is new. Timestamps only move forward, and so do versions; the same version
-// with another key counts if the bundle is newer, as after a reinstallation.
-func (r *peerRecord) see(e x3dh.Entry, timestamp int64, enable bool) *installation {
+// seen is what an entry of a bundle says of an installation.
+type seen int
+
+const (
+	seenKnown seen = iota
+	// seenNew: it was not known.
+	seenNew
+	// seenReset: it counts its pre keys from the start again, so it has lost
+	// what it knew.
+	seenReset
+)
+
+// see takes in one entry of a verified bundle. Timestamps only move forward, and
+// so do versions; the same version with another key counts if the bundle is
+// newer. What an installation says of itself in a newer bundle counts in any
+// case: it may have been set up again, or gone back to an earlier state.
+func (r *peerRecord) see(e x3dh.Entry, timestamp int64, enable, itself bool) (*installation, seen) {
 	preKey := e.PreKey.Public.Compressed()
 	i := r.find(e.Installation)
 	if i == nil {
@@ -248,15 +288,21 @@ func (r *peerRecord) see(e x3dh.Entry, timestamp int64, enable bool) *installati
 			lastSeen: timestamp, enabled: enable,
 		}
 		r.installations = append(r.installations, i)
-		return i
+		return i, seenNew
 	}
+	outcome := seenKnown
 	newer := timestamp > i.lastSeen
-	if e.Version > i.version || e.Version == i.version && newer {
+	if newer && itself && preKey != i.preKey && e.Version <= i.version {
+		// It may not listen where a secret was negotiated, until it is heard
+		// from again.
+		outcome, i.heard = seenReset, false
+	}
+	if e.Version > i.version || newer && (e.Version == i.version || itself) {
 		i.preKey, i.version = preKey, e.Version
 	}
 	if newer {
 		i.lastSeen = timestamp
 		i.protocol = max(i.protocol, e.ProtocolVersion)
 	}
-	return nil
+	return i, outcome
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"time"
@@ -34,6 +35,12 @@ type Opened struct {
 	// GroupKeys is the hash ratchet header of a key exchange message, nil
 	// otherwise.
 	GroupKeys *encryptionpb.HRHeader
+	// Healed is the break that this message has healed, Began the one that it
+	// tells of: the sender has begun anew. Both are nil otherwise.
+	Healed, Began *Break
+	// Answer says that the sender should hear from us in a new session, even if
+	// there is nothing to say.
+	Answer bool
 }
 
 // Open reads a received message whose envelope was signed by from: it verifies
@@ -52,15 +59,22 @@ func (p *Protocol) Open(st kv.Store, now time.Time, rand io.Reader, from key.Pub
 		return nil, err
 	}
 	out := &Opened{InstallationID: m.GetInstallationId()}
+	var before installation
+	if i := peer.find(m.GetInstallationId()); i != nil {
+		before = *i
+	}
 	// What we say of ourselves teaches us nothing.
 	if !p.isSelf(from, m.GetInstallationId()) {
-		if out.NewInstallations, err = p.processBundles(b, peer, from, m.GetBundles()); err != nil {
+		if out.NewInstallations, err = p.processBundles(b, peer, from, m.GetInstallationId(), now, m.GetBundles()); err != nil {
 			return nil, err
 		}
 	}
 	if m.PublicMessage != nil {
 		out.Payload, out.Public = m.PublicMessage, true
-	} else if err := p.openPairwise(b, peer, from, m, rand, out); err != nil {
+	} else if err := p.openPairwise(b, peer, from, m, now, rand, out); err != nil {
+		return nil, err
+	}
+	if err := p.notice(b, peer, from, m, before, now, out); err != nil {
 		return nil, err
 	}
 	b.savePeer(from, peer)
@@ -83,12 +97,50 @@ func (p *Protocol) Learn(st kv.Store, now time.Time, from key.Public, data []byt
 	if err != nil {
 		return nil, err
 	}
-	added, err := p.processBundles(b, peer, from, m.GetBundles())
+	added, err := p.processBundles(b, peer, from, m.GetInstallationId(), now, m.GetBundles())
 	if err != nil {
 		return nil, err
 	}
 	b.savePeer(from, peer)
 	return added, b.commit()
+}
+
+// notice sees whether a message tells that its sender has begun anew: who needs
+// no session although there is one, and has another pre key or nothing to say,
+// has lost it. A message that somebody repeats has no newer bundle. before is
+// what was known of the sending installation.
+func (p *Protocol) notice(b *batch, peer *peerRecord, from key.Public, m *encryptionpb.ProtocolMessage, before installation, now time.Time, out *Opened) (err error) {
+	i := peer.find(m.GetInstallationId())
+	if i == nil || before.id == "" {
+		return nil
+	}
+	if !out.Public && len(out.Payload) == 0 || i.preKey != before.preKey {
+		if entry := m.EncryptedMessage[x3dh.ReservedID]; !out.Public && entry.GetDhHeader() != nil && i.lastSeen > before.lastSeen {
+			if _, err := p.beganAnew(b, peer, from, i, now); err != nil {
+				return err
+			}
+			if out.Answer, err = b.answerDue(from, i.id, now); err != nil {
+				return err
+			}
+		}
+	}
+	if before.broken {
+		return nil
+	}
+	if out.Healed != nil { // begun anew and healed with one message
+		began := *out.Healed
+		began.State, began.HealedAt = Broken, time.Time{}
+		out.Began = &began
+		return nil
+	}
+	if !i.broken {
+		return nil
+	}
+	r, err := b.loadBreak(from, i.id)
+	if r != nil && r.State == Broken {
+		out.Began = r.public()
+	}
+	return err
 }
 
 func decodeMessage(data []byte) (*encryptionpb.ProtocolMessage, error) {
@@ -103,7 +155,7 @@ func decodeMessage(data []byte) (*encryptionpb.ProtocolMessage, error) {
 }
 
 // openPairwise decrypts the entry for this installation, or for any.
-func (p *Protocol) openPairwise(b *batch, peer *peerRecord, from key.Public, m *encryptionpb.ProtocolMessage, rand io.Reader, out *Opened) error {
+func (p *Protocol) openPairwise(b *batch, peer *peerRecord, from key.Public, m *encryptionpb.ProtocolMessage, now time.Time, rand io.Reader, out *Opened) error {
 	entry := m.EncryptedMessage[p.InstallationID]
 	if entry == nil {
 		entry = m.EncryptedMessage[x3dh.ReservedID]
@@ -120,7 +172,7 @@ func (p *Protocol) openPairwise(b *batch, peer *peerRecord, from key.Public, m *
 	var err error
 	switch {
 	case entry.DrHeader != nil:
-		out.Payload, err = p.openRatchet(b, peer, from, m.GetInstallationId(), entry, rand)
+		out.Payload, err = p.openRatchet(b, peer, from, m, entry, now, rand, out)
 	case entry.DhHeader != nil:
 		out.Payload, err = p.openDH(entry.DhHeader, entry.Payload)
 	case entry.HrHeader != nil:
@@ -132,6 +184,11 @@ func (p *Protocol) openPairwise(b *batch, peer *peerRecord, from key.Public, m *
 		return err
 	}
 	out.GroupKeys = entry.HrHeader
+	if i := peer.find(m.GetInstallationId()); i != nil {
+		if at := bundleTime(m, now); at > i.lastOpened {
+			i.lastOpened, peer.dirty = at, true
+		}
+	}
 	if protocolVersion(m) >= MinSecretVersion {
 		if out.SecretNew, err = p.ensureSecret(from, peer); err != nil {
 			return err
@@ -145,9 +202,9 @@ func (p *Protocol) openPairwise(b *batch, peer *peerRecord, from key.Public, m *
 }
 
 // openRatchet decrypts in the session that the header names; an X3DH header
-// begins it if there is none.
-func (p *Protocol) openRatchet(b *batch, peer *peerRecord, from key.Public, installation string, entry *encryptionpb.EncryptedMessageProtocol, rand io.Reader) ([]byte, error) {
-	h := entry.DrHeader
+// begins it if there is none, or if the sender has begun anew.
+func (p *Protocol) openRatchet(b *batch, peer *peerRecord, from key.Public, m *encryptionpb.ProtocolMessage, entry *encryptionpb.EncryptedMessageProtocol, now time.Time, rand io.Reader, out *Opened) ([]byte, error) {
+	h, installation := entry.DrHeader, m.GetInstallationId()
 	if err := x3dh.CheckInstallationID(installation); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
 	}
@@ -156,11 +213,16 @@ func (p *Protocol) openRatchet(b *batch, peer *peerRecord, from key.Public, inst
 	}
 	ref := sessionRef{installation: installation, preKey: compressedKey(h.GetId())}
 	name := sessionName(from.Compressed(), ref)
+	i, known := peer.find(installation), peer.named(ref)
+	// Only who has begun anew has the new pre key in the bundle; an old first
+	// message that somebody repeats has not.
+	again := known != nil && known.replaceable && entry.X3DhHeader != nil &&
+		i != nil && bytes.Equal(preKeyIn(m), i.preKey[:])
 	r, err := load(b, sessionPrefix+name, decodeSession)
-	if err != nil {
+	if err != nil && !again {
 		return nil, err
 	}
-	isNew := r == nil
+	isNew := r == nil || again
 	if isNew {
 		if r, err = p.respond(b, from, ref, entry.X3DhHeader); err != nil {
 			return nil, err
@@ -188,7 +250,12 @@ func (p *Protocol) openRatchet(b *batch, peer *peerRecord, from key.Public, inst
 	if err != nil {
 		return nil, err
 	}
-	if isNew {
+	if again {
+		if err := b.clear(name); err != nil {
+			return nil, err
+		}
+		known.givenUp, known.replaceable, peer.dirty = false, false, true
+	} else if known == nil {
 		own, err := b.own()
 		if err != nil {
 			return nil, err
@@ -198,6 +265,11 @@ func (p *Protocol) openRatchet(b *batch, peer *peerRecord, from key.Public, inst
 		}
 	}
 	b.put(sessionPrefix+name, r.encode())
+	if i != nil && i.broken && (known == nil || !known.givenUp) {
+		if out.Healed, err = b.goesOn(peer, from, i, bundleTime(m, now), now); err != nil {
+			return nil, err
+		}
+	}
 	return d.Plaintext, nil
 }
 

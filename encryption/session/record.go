@@ -40,6 +40,11 @@ type installation struct {
 	// heard: it has sent us a pairwise message, so it knows the negotiated
 	// topic.
 	heard bool
+	// lastOpened is the timestamp of the newest bundle in a pairwise message of
+	// it that has opened.
+	lastOpened int64
+	// broken: there is a breakRecord to look at when something opens.
+	broken bool
 }
 
 // sessionRef names a session: the peer's installation, and the signed pre key
@@ -48,12 +53,25 @@ type sessionRef struct {
 	installation string
 	preKey       compressedKey
 	initiator    bool
+	// givenUp: it only opens what is late. replaceable: the peer has begun anew
+	// since, and may begin a session under the same name.
+	givenUp, replaceable bool
 }
 
 func (r *peerRecord) find(id string) *installation {
 	for _, i := range r.installations {
 		if i.id == id {
 			return i
+		}
+	}
+	return nil
+}
+
+// named returns a session of the list, nil when it is not there.
+func (r *peerRecord) named(ref sessionRef) *sessionRef {
+	for n := range r.sessions {
+		if s := &r.sessions[n]; s.installation == ref.installation && s.preKey == ref.preKey {
+			return s
 		}
 	}
 	return nil
@@ -87,8 +105,11 @@ type preKeyRecord struct {
 	created int64
 }
 
+// peerVersion is the first byte of a peerRecord. Version 1 has no lastOpened.
+const peerVersion = 2
+
 func (r *peerRecord) encode() []byte {
-	w := writer{recordVersion}
+	w := writer{peerVersion}
 	w.flags(r.hasSecret)
 	w.fixed(r.secret[:])
 	w.fixed(r.digest[:])
@@ -99,19 +120,24 @@ func (r *peerRecord) encode() []byte {
 		w.number(uint64(i.version))
 		w.number(uint64(i.protocol))
 		w.number(uint64(i.lastSeen))
-		w.flags(i.enabled, i.heard)
+		w.flags(i.enabled, i.heard, i.broken)
+		w.number(uint64(i.lastOpened))
 	}
 	w.number(uint64(len(r.sessions)))
 	for _, s := range r.sessions {
 		w.text(s.installation)
 		w.fixed(s.preKey[:])
-		w.flags(s.initiator)
+		w.flags(s.initiator, s.givenUp, s.replaceable)
 	}
 	return w
 }
 
 func decodePeer(b []byte) (*peerRecord, error) {
-	rd := newReader(b)
+	version := byte(peerVersion)
+	if len(b) > 0 && b[0] < peerVersion {
+		version = recordVersion
+	}
+	rd := newReaderOf(b, version)
 	r := &peerRecord{}
 	rd.flags(&r.hasSecret)
 	rd.fixed(r.secret[:])
@@ -122,13 +148,16 @@ func decodePeer(b []byte) (*peerRecord, error) {
 		i.version = uint32(rd.number())
 		i.protocol = uint32(rd.number())
 		i.lastSeen = int64(rd.number())
-		rd.flags(&i.enabled, &i.heard)
+		rd.flags(&i.enabled, &i.heard, &i.broken)
+		if i.lastOpened = i.lastSeen; version >= 2 {
+			i.lastOpened = int64(rd.number())
+		}
 		r.installations = append(r.installations, i)
 	}
 	for n := rd.count(); n > 0 && !rd.bad; n-- {
 		s := sessionRef{installation: rd.text()}
 		rd.fixed(s.preKey[:])
-		rd.flags(&s.initiator)
+		rd.flags(&s.initiator, &s.givenUp, &s.replaceable)
 		r.sessions = append(r.sessions, s)
 	}
 	return r, rd.end("peer")
@@ -223,9 +252,11 @@ type reader struct {
 	bad bool
 }
 
-func newReader(b []byte) *reader {
+func newReader(b []byte) *reader { return newReaderOf(b, recordVersion) }
+
+func newReaderOf(b []byte, version byte) *reader {
 	r := &reader{b: b}
-	if v := r.take(1); r.bad || v[0] != recordVersion {
+	if v := r.take(1); r.bad || v[0] != version {
 		r.bad = true
 	}
 	return r

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,8 +17,8 @@ import (
 type Sealed struct {
 	// Bytes is the encoded ProtocolMessage.
 	Bytes []byte
-	// Installations are those it is encrypted for, the one seen last first;
-	// none when it is in DH form.
+	// Installations are those it is encrypted for, the one seen last first,
+	// without those that open the DH form.
 	Installations []string
 	// Secret is the secret negotiated with the peer, and SecretNew says that
 	// there was none before this message: its topic is to be listened to.
@@ -64,7 +65,9 @@ func (p *Protocol) sealDH(b *batch, now time.Time, rand io.Reader, to key.Public
 }
 
 // Seal encrypts a payload for up to MaxTargets installations of an identity,
-// once for each, or in DH form when none is known. A message to our own
+// once for each, and in DH form when none is known or for those whose session is
+// broken until they begin a new one: with a pre key that had one there cannot be
+// another, since sessions are named by it. A message to our own
 // identity is for our other enabled installations. Reads from rand: for each
 // installation without a usable session, in the order of Sealed.Installations,
 // the X3DH ephemeral key and the first ratchet key; for the DH form, key and
@@ -83,14 +86,17 @@ func (p *Protocol) Seal(st kv.Store, now time.Time, rand io.Reader, to key.Publi
 	out := &Sealed{Agreed: agreed(targets)}
 	message := pairwise("", nil)
 	for _, t := range targets {
-		entry, err := p.sealFor(b, peer, own, to, t, payload, rand)
+		entry, err := p.sealFor(b, peer, own, to, t, payload, now, rand)
 		if err != nil {
 			return nil, err
+		}
+		if entry == nil {
+			continue
 		}
 		message.EncryptedMessage[t.id] = entry
 		out.Installations = append(out.Installations, t.id)
 	}
-	if len(targets) == 0 {
+	if len(out.Installations) < len(targets) || len(targets) == 0 {
 		entry, err := sealDH(to, payload, rand)
 		if err != nil {
 			return nil, err
@@ -108,26 +114,12 @@ func (p *Protocol) Seal(st kv.Store, now time.Time, rand io.Reader, to key.Publi
 	return out, b.commit()
 }
 
-// sealFor encrypts for one installation, in its session or in a new one.
-func (p *Protocol) sealFor(b *batch, peer *peerRecord, own *ownRecord, to key.Public, t *installation, payload []byte, rand io.Reader) (*encryptionpb.EncryptedMessageProtocol, error) {
-	ref, ok := peer.choose(t.id, own)
-	var r *sessionRecord
-	var err error
-	if ok {
-		if r, err = load(b, sessionPrefix+sessionName(to.Compressed(), ref), decodeSession); err != nil {
-			return nil, err
-		}
-		if r == nil {
-			return nil, fmt.Errorf("%w: session is missing", ErrStore)
-		}
-	} else {
-		ref = sessionRef{installation: t.id, preKey: t.preKey, initiator: true}
-		if r, err = p.initiate(to, ref, rand); err != nil {
-			return nil, err
-		}
-		if err := b.addSession(to.Compressed(), peer, own, ref); err != nil {
-			return nil, err
-		}
+// sealFor encrypts for one installation, in its session or in a new one. It
+// returns nil when there is neither.
+func (p *Protocol) sealFor(b *batch, peer *peerRecord, own *ownRecord, to key.Public, t *installation, payload []byte, now time.Time, rand io.Reader) (*encryptionpb.EncryptedMessageProtocol, error) {
+	r, ref, err := p.sessionFor(b, peer, own, to, t, now, rand)
+	if r == nil || err != nil {
+		return nil, err
 	}
 	state, m, err := ratchet.Encrypt(r.state, payload)
 	if err != nil {
@@ -145,6 +137,33 @@ func (p *Protocol) sealFor(b *batch, peer *peerRecord, own *ownRecord, to key.Pu
 		entry.X3DhHeader = &encryptionpb.X3DHHeader{Key: r.ephemeral[:], Id: ref.preKey[:]}
 	}
 	return entry, nil
+}
+
+// sessionFor returns the session for sending to an installation, a new one if
+// need be, or nil.
+func (p *Protocol) sessionFor(b *batch, peer *peerRecord, own *ownRecord, to key.Public, t *installation, now time.Time, rand io.Reader) (*sessionRecord, sessionRef, error) {
+	if ref, ok := peer.choose(t.id, own); ok {
+		r, err := load(b, sessionPrefix+sessionName(to.Compressed(), ref), decodeSession)
+		if r != nil || err != nil && !errors.Is(err, ErrStore) {
+			return r, ref, err
+		}
+		// Missing or damaged.
+		peer.named(ref).givenUp, peer.dirty = true, true
+		if err := b.isDamaged(to, t, now); err != nil {
+			return nil, ref, err
+		}
+		return p.sessionFor(b, peer, own, to, t, now, rand)
+	}
+	ref := sessionRef{installation: t.id, preKey: t.preKey, initiator: true}
+	name := sessionName(to.Compressed(), ref)
+	if _, used, err := b.get(sessionPrefix + name); used || err != nil || peer.named(ref) != nil {
+		return nil, ref, err
+	}
+	r, err := p.initiate(to, ref, rand)
+	if err != nil {
+		return nil, ref, err
+	}
+	return r, ref, b.addSession(to.Compressed(), peer, own, ref)
 }
 
 // initiate runs X3DH with an installation's signed pre key. Reads the

@@ -499,7 +499,7 @@ func TestPartitionedDevice(t *testing.T) {
 	if err != nil || reply == nil {
 		t.Fatal(reply, err)
 	}
-	if o := alice.mustOpen(t, recovered, reply, ""); len(o.NewInstallations) != 1 || o.Public {
+	if o := alice.mustOpen(t, recovered, reply.Bytes, ""); len(o.NewInstallations) != 1 || o.Public {
 		t.Errorf("opened %+v", o)
 	}
 	for after, want := range map[time.Duration]bool{time.Second: false, ReplyCooldown - 1: false, ReplyCooldown: true} {

@@ -3,6 +3,7 @@ package session
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,7 +20,10 @@ const (
 	chainPrefix   = "c/"           // c/<session>/<ratchet key>: its numbers in k/
 	preKeyPrefix  = "o/pre/"       // o/pre/<signed pre key>: preKeyRecord
 	ownKey        = "o/bundle"     // ownRecord
+	renewedKey    = "o/renewed"    // when a pre key was last replaced to heal a session
 	advertPrefix  = "a/"           // a/<identity>: when we last answered with our bundle
+	advertsKey    = "adverts"      // how many were answered in the hour that began when
+	breakPrefix   = "h/"           // h/<identity>/<installation>: breakRecord
 	nameSize      = 2 * nameDigest // length of a session's name
 	nameDigest    = 16
 )
@@ -106,10 +110,15 @@ func load[T any](b *batch, key string, decode func([]byte) (*T, error)) (*T, err
 	return decode(value)
 }
 
-// peer reads what is known of an identity, nothing if it is new.
+// peer reads what is known of an identity, nothing if it is new or the record
+// is damaged.
 func (b *batch) peer(id key.Public) (*peerRecord, error) {
 	r, err := load(b, peerKey(id), decodePeer)
-	if r == nil && err == nil {
+	switch {
+	case errors.Is(err, ErrStore):
+		// What it said is in the peer's next bundle, too.
+		return &peerRecord{dirty: true}, nil
+	case r == nil && err == nil:
 		r = &peerRecord{}
 	}
 	return r, err
@@ -122,10 +131,13 @@ func (b *batch) savePeer(id key.Public, r *peerRecord) {
 	}
 }
 
-// own reads our current pre key; none is a record with a zero key.
+// own reads our current pre key; none, or a damaged record, is a zero key.
 func (b *batch) own() (*ownRecord, error) {
 	r, err := load(b, ownKey, decodeOwn)
-	if r == nil && err == nil {
+	switch {
+	case errors.Is(err, ErrStore):
+		return &ownRecord{}, nil
+	case r == nil && err == nil:
 		r = &ownRecord{}
 	}
 	return r, err
@@ -133,8 +145,11 @@ func (b *batch) own() (*ownRecord, error) {
 
 // live reports whether messages may be sent in a session: only while the
 // signed pre key that it began with is its owner's current one
-// (54/WAKU2-X3DH-SESSIONS, Re-keying).
+// (54/WAKU2-X3DH-SESSIONS, Re-keying) and it is not given up.
 func (s sessionRef) live(peer *peerRecord, own *ownRecord) bool {
+	if s.givenUp {
+		return false
+	}
 	if !s.initiator {
 		return s.preKey == own.preKey
 	}
@@ -191,18 +206,25 @@ func (b *batch) dropSessions(peer compressedKey, r *peerRecord, own *ownRecord, 
 		if victim < 0 || victim == len(r.sessions)-1 {
 			victim = oldest
 		}
-		name := sessionName(peer, r.sessions[victim])
-		b.delete(sessionPrefix + name)
-		for _, prefix := range []string{skippedPrefix, chainPrefix} {
-			err := b.st.Scan(prefix+name+"/", func(key string, _ []byte) error {
-				b.delete(key)
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+		if err := b.clear(sessionName(peer, r.sessions[victim])); err != nil {
+			return err
 		}
 		r.sessions = slices.Delete(r.sessions, victim, victim+1)
 		r.dirty = true
 	}
+}
+
+// clear deletes a session's record and its keys of missing messages.
+func (b *batch) clear(name string) error {
+	b.delete(sessionPrefix + name)
+	for _, prefix := range []string{skippedPrefix, chainPrefix} {
+		err := b.st.Scan(prefix+name+"/", func(key string, _ []byte) error {
+			b.delete(key)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -339,7 +339,10 @@ func TestVectorsProtocolMessageMisc(t *testing.T) {
 				var got []byte
 				var err error
 				if len(c.Payload) == 0 {
-					got, err = pl.p.SealAdvertisement(pl.st, now, rand, to)
+					var sealed *Sealed
+					if sealed, err = pl.p.SealAdvertisement(pl.st, now, rand, to); err == nil {
+						got = sealed.Bytes
+					}
 				} else {
 					got, err = pl.p.SealDH(pl.st, now, rand, to, c.Payload)
 				}

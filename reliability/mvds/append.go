@@ -14,7 +14,9 @@ import (
 //
 // Every peer must belong to the message's group. In one-to-one groups that is
 // one peer: a message to n members of a private group chat is n messages, each
-// in the group of its pair. The errors are ErrPeer, ErrGroup, ErrBody and
+// in the group of its pair. In a group of more it is one message to all of its
+// peers, whose body is stored once. Whether it is sent or offered is up to the
+// mode of s, which may differ from call to call. The errors are ErrPeer, ErrGroup, ErrBody and
 // ErrTime.
 func (s *Sync) Append(st kv.Store, now time.Time, m Message, peers ...key.Public) (MessageID, error) {
 	s = s.Defaults()
@@ -57,10 +59,12 @@ func (s *Sync) append(t table, c clock, now time.Time, id MessageID, m Message, 
 		return err
 	case old != nil && old.kind.own():
 		return nil
-	case old != nil: // a request for what we turn out to have
-		state.requests--
-		if err := t.putState(p, state); err != nil {
-			return err
+	case old != nil:
+		if old.kind == kindRequest { // for what we turn out to have
+			state.requests--
+			if err := t.putState(p, state); err != nil {
+				return err
+			}
 		}
 		if err := t.remove(old); err != nil {
 			return err

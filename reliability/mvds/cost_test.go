@@ -72,7 +72,7 @@ func TestStoreCost(t *testing.T) {
 				_, _, err := s.Next(st, now)
 				return err
 			})
-			cost("an acknowledgement", 0, 2, 3, receive(&Payload{Acks: []MessageID{id}}))
+			cost("an acknowledgement", 1, 2, 3, receive(&Payload{Acks: []MessageID{id}}))
 			answer := to(k[0], k[1], fmt.Sprint("answer ", i))
 			cost("receiving a message", 3, 0, 6, receive(&Payload{Messages: []Message{answer}}))
 			cost("receiving it again", 1, 0, 6, receive(&Payload{Messages: []Message{answer}}))

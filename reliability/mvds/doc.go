@@ -26,6 +26,17 @@
 // message is given up when it is older than [Expiry] and was sent at least
 // [MinSends] times; [Sync.TakeExpired] says so.
 //
+// A peer who shows no sign of life gets few copies where the network stores them
+// ([Sync.AwayGap]); one who comes back gets what is left at once
+// ([Sync.PeerOnline]).
+//
+// # Groups
+//
+// A group is a context of its own. All groups of deployed clients have two
+// parties. In one of more, given by [Sync.Member] and [Sync.Peers], a message is
+// stored once for all peers, each of whom acknowledges it for itself, and whoever
+// receives it offers it to the others.
+//
 // # Differences from deployed clients
 //
 // Deployed clients (status-go) have no upper bound of the gap, drop a record

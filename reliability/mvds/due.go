@@ -16,6 +16,8 @@ type Outgoing struct {
 	Payload *Payload
 	// Messages are the ids of the messages in the payload.
 	Messages []MessageID
+	// Retries are those of the messages that were sent before.
+	Retries Count
 }
 
 // peerPage is how many entries of the schedule Due reads at a time.
@@ -149,7 +151,7 @@ func (s *Sync) serve(t table, c clock, now time.Time, rand io.Reader, e entry) (
 		if r.spent(now) {
 			err = t.giveUp(r, e.peer, &state)
 		} else {
-			err = s.send(t, c, jitter, r, o)
+			err = s.send(t, c, state, jitter, r, o)
 		}
 		if err != nil {
 			return nil, err
@@ -215,9 +217,9 @@ func (t table) pick(peer string, epoch int64, room int) (picked []MessageID, siz
 
 // send adds a record to a payload and sets when it is due again. All records
 // of a payload share the jitter, so that they stay together in one payload.
-func (s *Sync) send(t table, c clock, jitter int64, r *record, o *Outgoing) error {
+func (s *Sync) send(t table, c clock, st state, jitter int64, r *record, o *Outgoing) error {
 	switch r.kind {
-	case kindOffer:
+	case kindOffer, kindReoffer:
 		o.Payload.Offers = append(o.Payload.Offers, r.id)
 	case kindRequest:
 		o.Payload.Requests = append(o.Payload.Requests, r.id)
@@ -228,13 +230,16 @@ func (s *Sync) send(t table, c clock, jitter int64, r *record, o *Outgoing) erro
 		}
 		o.Payload.Messages = append(o.Payload.Messages, m)
 		o.Messages = append(o.Messages, r.id)
+		if r.count > 0 {
+			o.Retries.add(1, r.size)
+		}
 	default:
 		return fmt.Errorf("%w: record of kind %d", ErrCorrupt, r.kind)
 	}
 	err := t.change(r, func() {
 		r.count = increment(r.count)
 		r.step = increment(r.step)
-		r.sent, r.due = c.now, c.now+s.gap(r.step)+jitter
+		r.sent, r.due = c.now, c.now+s.after(st, c.now, r.step)+jitter
 	})
 	if err != nil {
 		return err

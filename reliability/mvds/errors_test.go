@@ -56,10 +56,17 @@ func TestRandFails(t *testing.T) {
 	if _, err := p.sync.Receive(p.st, p.now, none, k[1], &Payload{Acks: []MessageID{{}}}); err == nil {
 		t.Error("received without randomness")
 	}
-	if err := p.sync.PeerOnline(p.st, p.now, none, k[1]); err == nil {
+	if !equal(before, contents(p.st)) {
+		t.Error("the state changed")
+	}
+	sent := *p
+	sent.st = p.st.Copy()
+	sent.one()
+	before = contents(sent.st)
+	if _, err := p.sync.PeerOnline(sent.st, p.now, none, k[1]); err == nil {
 		t.Error("rescheduled without randomness")
 	}
-	if !equal(before, contents(p.st)) {
+	if !equal(before, contents(sent.st)) {
 		t.Error("the state changed")
 	}
 	work := p.st.Copy()
@@ -75,7 +82,7 @@ func TestRandFails(t *testing.T) {
 			t.Errorf("error %v, want %v", err, c.want)
 		}
 	}
-	if err := p.sync.PeerOnline(p.st, p.now, p.rand, key.Public{}); !errors.Is(err, ErrPeer) {
+	if _, err := p.sync.PeerOnline(p.st, p.now, p.rand, key.Public{}); !errors.Is(err, ErrPeer) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -104,7 +111,10 @@ func TestStoreFails(t *testing.T) {
 			if _, _, err = p.sync.Next(st, p.now); err != nil {
 				return err
 			}
-			return p.sync.PeerOnline(st, p.now.Add(-time.Hour), p.rand, k[1])
+			if _, err = p.sync.PeerOnline(st, p.now.Add(-time.Hour), p.rand, k[1]); err != nil {
+				return err
+			}
+			return p.sync.Resume(st, p.now, k[1])
 		}()
 		if err == nil {
 			if fail < 30 {
@@ -174,7 +184,11 @@ func TestDamagedStore(t *testing.T) {
 			},
 			func(p *party) error { _, err := p.sync.Due(p.st, p.now, p.rand, 0); return err },
 			func(p *party) error { _, _, err := p.sync.Next(p.st, p.now); return err },
-			func(p *party) error { return p.sync.PeerOnline(p.st, p.now.Add(-time.Hour), p.rand, k[1]) },
+			func(p *party) error {
+				_, err := p.sync.PeerOnline(p.st, p.now.Add(-time.Hour), p.rand, k[1])
+				return err
+			},
+			func(p *party) error { return p.sync.Resume(p.st, p.now.Add(-time.Hour), k[1]) },
 			func(p *party) error { return p.sync.Forget(p.st, id) },
 			func(p *party) error { return p.sync.ForgetPeer(p.st, k[1]) },
 			func(p *party) error { _, err := p.sync.TakeExpired(p.st); return err },

@@ -83,6 +83,10 @@ func checkTable(st kv.Store) error {
 			}
 			if r.kind == kindRequest {
 				requests[r.peer]++
+			} else if r.kind == kindReoffer {
+				if _, ok, _ := st.Get(r.keptKey()); !ok {
+					return fmt.Errorf("message %s is offered again and not kept", r.id)
+				}
 			} else if _, err := t.message(r); err != nil {
 				return err
 			}

@@ -128,7 +128,11 @@ func (m *model) step() error {
 		_, err := p.sync.Due(p.st, p.now, p.rand, m.rng.IntN(3))
 		return err
 	case 9:
-		return p.sync.PeerOnline(p.st, p.now, p.rand, peer)
+		if m.rng.IntN(4) == 0 {
+			return p.sync.Resume(p.st, p.now, peer)
+		}
+		_, err := p.sync.PeerOnline(p.st, p.now, p.rand, peer)
+		return err
 	case 10:
 		switch m.rng.IntN(6) {
 		case 0:

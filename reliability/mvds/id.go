@@ -71,3 +71,12 @@ func (m Message) wireSize() int {
 	}
 	return protowire.SizeTag(fieldMessages) + protowire.SizeBytes(n)
 }
+
+// wireSize is what the group offer adds to an encoded payload, in bytes.
+func (o GroupOffer) wireSize() int {
+	n := len(o.IDs) * (protowire.SizeTag(fieldOfferIDs) + protowire.SizeBytes(IDSize))
+	if len(o.Group) > 0 {
+		n += protowire.SizeTag(fieldOfferGroup) + protowire.SizeBytes(len(o.Group))
+	}
+	return protowire.SizeTag(fieldGroupOffers) + protowire.SizeBytes(n)
+}

@@ -61,7 +61,7 @@ type Payload struct {
 	Acks, Offers, Requests []MessageID
 	Messages               []Message
 	// GroupOffers are an addition of deployed clients for history among group
-	// members. Sync does not act on them.
+	// members.
 	GroupOffers []GroupOffer
 }
 

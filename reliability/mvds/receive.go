@@ -87,7 +87,7 @@ func (in *incoming) acks(p *Payload) error {
 		if err != nil {
 			return err
 		}
-		if r == nil || !r.kind.own() {
+		if r == nil || r.kind == kindRequest {
 			in.out.Unknown++
 			continue
 		}
@@ -100,9 +100,13 @@ func (in *incoming) acks(p *Payload) error {
 
 // settle removes a record because the peer holds its message.
 func (in *incoming) settle(r *record) error {
-	if r.kind.own() {
+	switch {
+	case r.kind.own():
 		in.out.Acked = append(in.out.Acked, r.id)
-	} else {
+		if err := in.table.keep(r); err != nil {
+			return err
+		}
+	case r.kind == kindRequest:
 		in.state.requests--
 	}
 	return in.table.remove(r)
@@ -117,6 +121,11 @@ func (in *incoming) requests(p *Payload) error {
 		if err != nil {
 			return err
 		}
+		if r != nil && r.kind == kindReoffer {
+			if r, err = in.table.revive(r, in.state.slot(in.clock.now)); err != nil {
+				return err
+			}
+		}
 		if r == nil || !r.kind.own() {
 			in.out.Unknown++
 			continue
@@ -126,6 +135,11 @@ func (in *incoming) requests(p *Payload) error {
 			due = min(r.due, max(due, r.sent+in.gap(1)+in.jitter))
 		}
 		if r.kind == kindMessage && due == r.due {
+			if r.count == 0 { // it was revived just now
+				if err := in.table.schedule(in.from, due); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		err = in.table.change(r, func() {
@@ -178,6 +192,11 @@ func (in *incoming) messages(p *Payload) error {
 		if err := in.acknowledge(id); err != nil {
 			return err
 		}
+		if !known {
+			if err := in.share(id, m); err != nil {
+				return err
+			}
+		}
 		in.out.Messages = append(in.out.Messages, ReceivedMessage{m, id, known})
 	}
 	return nil
@@ -185,16 +204,75 @@ func (in *incoming) messages(p *Payload) error {
 
 // acknowledge puts an ack into the peer's next payload.
 func (in *incoming) acknowledge(id MessageID) error {
-	if err := in.table.st.Put(keyAck+in.peer+string(id[:]), nil); err != nil {
+	return in.acknowledgeTo(in.from, in.state, id)
+}
+
+func (in *incoming) acknowledgeTo(peer key.Public, st state, id MessageID) error {
+	if err := in.table.st.Put(keyAck+compressed(peer)+string(id[:]), nil); err != nil {
 		return err
 	}
-	return in.table.schedule(in.from, in.state.slot(in.clock.now))
+	return in.table.schedule(peer, st.slot(in.clock.now))
+}
+
+// share offers a message that has come to the other parties of its group.
+func (in *incoming) share(id MessageID, m Message) error {
+	if in.Peers == nil {
+		return nil
+	}
+	for _, peer := range in.Peers(m.Group) {
+		if peer == in.from || peer == in.Self || peer.IsZero() {
+			continue
+		}
+		p := compressed(peer)
+		old, err := in.table.record(id, p)
+		if err != nil {
+			return err
+		}
+		state, err := in.table.state(p)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			if old.kind != kindRequest {
+				continue // it is under way to the peer, or the peer has held it
+			}
+			// What was asked of one has come from another.
+			state.requests--
+			if err := in.table.putState(p, state); err != nil {
+				return err
+			}
+			if err := in.table.remove(old); err != nil {
+				return err
+			}
+			if err := in.acknowledgeTo(peer, state, id); err != nil { // who offered it holds it
+				return err
+			}
+			continue
+		}
+		r := &record{id: id, peer: p, kind: kindOffer, due: state.slot(in.clock.now), created: in.now.UnixNano()}
+		r.setMessage(m)
+		if err := in.table.add(r); err != nil {
+			return err
+		}
+		if err := in.table.schedule(peer, r.due); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // offers requests what is not known, and acknowledges what is: the peer did
-// not learn that it arrived.
+// not learn that it arrived. Group offers whose name is that of a group of the
+// peer are offers like others; deployed clients put names and ids of their own
+// into them, which are ignored.
 func (in *incoming) offers(p *Payload) error {
-	for _, id := range p.Offers {
+	offered := p.Offers
+	for _, o := range p.GroupOffers {
+		if len(o.Group) == IDSize && in.member(GroupID(o.Group), in.from) {
+			offered = append(offered[:len(offered):len(offered)], o.IDs...)
+		}
+	}
+	for _, id := range offered {
 		known, err := in.table.seen(id, in.clock.generation())
 		if err != nil {
 			return err
@@ -204,7 +282,7 @@ func (in *incoming) offers(p *Payload) error {
 			return err
 		}
 		switch {
-		case known || r != nil && r.kind.own():
+		case known || r != nil && r.kind != kindRequest:
 			err = in.acknowledge(id)
 		case r != nil: // requested already
 		case in.state.requests >= MaxRequests:

@@ -334,10 +334,10 @@ func TestPartition(t *testing.T) {
 		w.now, w.link = back, link{}
 		most := DefaultMaxGap + DefaultFirstGap/3 + time.Minute
 		if presence {
-			if err := w.sync(n).PeerOnline(n.st, w.now, w.bytes, w.nodes[1].self); err != nil {
+			if _, err := w.sync(n).PeerOnline(n.st, w.now, w.bytes, w.nodes[1].self); err != nil {
 				t.Fatal(err)
 			}
-			most = onlineSpread*DefaultEpoch + 5*time.Second
+			most = (onlineDelay+onlineSpread)*DefaultEpoch + 5*time.Second
 		}
 		w.run(most)
 		w.settled(50)

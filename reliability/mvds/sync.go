@@ -58,16 +58,6 @@ const (
 	// fallback is by how many doublings the gap falls back once it has
 	// reached MaxGap.
 	fallback = 3
-	// onlineStep is the highest back-off step of a record whose peer has just
-	// shown to be there. The gap after its next send is 7.2 minutes then, more
-	// than the five minutes between the status updates of deployed clients, so
-	// a peer who never answers gets one send with each of them.
-	onlineStep = 4
-	// onlineSpread is the range of epochs over which sends to peers coming
-	// online are spread, as deployed clients do.
-	onlineSpread = 60
-	// onlineBatch bounds the records that one call of PeerOnline looks at.
-	onlineBatch = 1024
 )
 
 // Errors of Sync. Errors of the store are wrapped and passed on.
@@ -98,12 +88,23 @@ type Sync struct {
 	FirstGap time.Duration
 	// MaxGap is the upper bound of the gap between two sends, before jitter.
 	MaxGap time.Duration
+	// AwayGap is the upper bound of the gap to a peer who has shown no sign of
+	// life for AwayAfter; until it is reached, the gap grows by a factor of 256
+	// with each send. It is for networks whose store nodes keep what was sent:
+	// three copies in a day, and one more when the peer shows life and does not
+	// acknowledge. 0 treats such peers as all others.
+	AwayGap time.Duration
 	// MaxPayload is the length in bytes at which a batch is split over epochs.
 	// Only a single message that is longer by itself exceeds it.
 	MaxPayload int
 	// Member reports whether a peer belongs to a group. Nil knows one-to-one
 	// groups alone, which are all that deployed clients use.
 	Member func(group GroupID, peer key.Public) bool
+	// Peers, when set, returns the other parties of a group of more than two,
+	// nothing for all other groups. What is received in such a group is offered
+	// to those who have not shown to hold it, so that a message gets around when
+	// its author is away. It must agree with Member.
+	Peers func(group GroupID) []key.Public
 }
 
 // New returns a Sync with the default parameters, in batch mode.

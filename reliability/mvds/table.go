@@ -20,6 +20,7 @@ import (
 //	a peer id                     acknowledgement for the peer's next payload
 //	k generation id               id of a received message
 //	x created id peer             expired message
+//	z peer created id             acknowledged message, to be offered again
 //
 // Every record has one entry in q. For every entry in q there is an entry in p
 // with the same due epoch, or with the first epoch in which the peer may have
@@ -36,6 +37,7 @@ const (
 	keyAck        = "a"
 	keySeen       = "k"
 	keyExpired    = "x"
+	keyKept       = "z"
 	numberSize    = 8
 	peerSize      = key.CompressedSize
 	queuePrefix   = len(keyQueue) + peerSize
@@ -64,6 +66,8 @@ const (
 	kindOffer kind = iota + 1
 	kindRequest
 	kindMessage
+	// kindReoffer is an offer of a message that the peer has acknowledged.
+	kindReoffer
 )
 
 // own reports whether the record is about a message of ours.
@@ -147,6 +151,7 @@ func (r *record) setMessage(m Message) {
 type state struct {
 	served   int64 // the epoch of the last payload, -1 before the first
 	requests int64 // outstanding
+	seen     int64 // the epoch of the peer's last sign of life that counted, -1 before the first
 }
 
 // slot is the first epoch in which a payload may go to the peer.
@@ -166,16 +171,21 @@ func (t table) state(peer string) (state, error) {
 	case err != nil:
 		return state{}, err
 	case !ok:
-		return state{served: -1}, nil
-	case len(raw) != 2*numberSize:
+		return state{served: -1, seen: -1}, nil
+	case len(raw) != 2*numberSize && len(raw) != 3*numberSize:
 		return state{}, fmt.Errorf("%w: state of a peer", ErrCorrupt)
 	}
-	return state{number(raw), number(raw[numberSize:])}, nil
+	s := state{number(raw), number(raw[numberSize:]), -1}
+	if len(raw) == 3*numberSize { // older versions did not look for signs of life
+		s.seen = number(raw[2*numberSize:])
+	}
+	return s, nil
 }
 
 func (t table) putState(peer string, s state) error {
-	raw := binary.BigEndian.AppendUint64(nil, uint64(s.served))
-	return t.st.Put(keyState+peer, binary.BigEndian.AppendUint64(raw, uint64(s.requests)))
+	raw := binary.BigEndian.AppendUint64(make([]byte, 0, 3*numberSize), uint64(s.served))
+	raw = binary.BigEndian.AppendUint64(raw, uint64(s.requests))
+	return t.st.Put(keyState+peer, binary.BigEndian.AppendUint64(raw, uint64(s.seen)))
 }
 
 // schedule makes sure that Due looks at the peer in an epoch.

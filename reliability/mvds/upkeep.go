@@ -3,64 +3,12 @@ package mvds
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/internal/kv"
 )
-
-// PeerOnline says that a peer has shown to be there, by a status update for
-// instance: what waits for the peer is sent within the next 18 seconds, and
-// its back-off begins again. One call looks at a bounded number of records, the
-// next to be due first.
-func (s *Sync) PeerOnline(st kv.Store, now time.Time, rand io.Reader, peer key.Public) error {
-	s = s.Defaults()
-	if peer.IsZero() {
-		return ErrPeer
-	}
-	c, err := s.clock(st, now)
-	if err != nil {
-		return err
-	}
-	delay, err := draw(rand, onlineSpread)
-	if err != nil {
-		return err
-	}
-	t, p := table{st}, compressed(peer)
-	var late []MessageID
-	looked := 0
-	err = st.Scan(keyQueue+p, func(k string, _ []byte) error {
-		if len(k) != queueKeySize {
-			return fmt.Errorf("%w: queue", ErrCorrupt)
-		}
-		if looked++; looked > onlineBatch {
-			return kv.Stop
-		}
-		if number([]byte(k[queuePrefix:])) > c.now+onlineSpread {
-			late = append(late, MessageID([]byte(k[len(k)-IDSize:])))
-		}
-		return nil
-	})
-	if err != nil || len(late) == 0 {
-		return err
-	}
-	due := c.now + 1 + delay
-	for _, id := range late {
-		r, err := t.record(id, p)
-		if err != nil {
-			return err
-		}
-		if r == nil {
-			return fmt.Errorf("%w: queue names message %s", ErrCorrupt, id)
-		}
-		if err := t.change(r, func() { r.due, r.step = due, min(r.step, onlineStep) }); err != nil {
-			return err
-		}
-	}
-	return t.schedule(peer, due)
-}
 
 // Expired is a message that was given up.
 type Expired struct {
@@ -74,6 +22,9 @@ type Expired struct {
 
 // spent reports whether a record is given up.
 func (r *record) spent(now time.Time) bool {
+	if r.kind == kindReoffer {
+		return r.count >= reofferSends
+	}
 	if r.count < MinSends {
 		return false
 	}
@@ -82,8 +33,10 @@ func (r *record) spent(now time.Time) bool {
 
 // giveUp removes a record; a message of ours is kept for TakeExpired.
 func (t table) giveUp(r *record, peer key.Public, s *state) error {
-	if r.kind == kindRequest {
-		s.requests--
+	if !r.kind.own() {
+		if r.kind == kindRequest {
+			s.requests--
+		}
 		return t.remove(r)
 	}
 	if err := t.remove(r); err != nil {
@@ -180,12 +133,14 @@ func (s *Sync) ForgetPeer(st kv.Store, peer key.Public) error {
 			return err
 		}
 	}
-	acks, err := listKeys(st, keyAck+p, math.MaxInt)
-	if err != nil {
-		return err
-	}
-	if err := remove(st, acks); err != nil {
-		return err
+	for _, prefix := range []string{keyAck + p, keyKept + p} {
+		keys, err := listKeys(st, prefix, math.MaxInt)
+		if err != nil {
+			return err
+		}
+		if err := remove(st, keys); err != nil {
+			return err
+		}
 	}
 	state, err := t.state(p)
 	if err != nil || state.requests == 0 {
@@ -199,7 +154,7 @@ func (s *Sync) ForgetPeer(st kv.Store, peer key.Public) error {
 const PurgeBatch = 10_000
 
 // Purge removes what has served its time: ids of messages received more than
-// SeenRetention ago, and the state of peers with whom nothing was exchanged
+// SeenRetention ago, messages kept for Reoffer, and the state of peers with whom nothing was exchanged
 // for as long. It returns how many entries it removed; while that is
 // PurgeBatch, there may be more.
 func (s *Sync) Purge(st kv.Store, now time.Time) (int, error) {
@@ -225,18 +180,22 @@ func (s *Sync) Purge(st kv.Store, now time.Time) (int, error) {
 	}
 	idle := c.now - int64(SeenRetention/s.Epoch)
 	err = st.Scan(keyState, func(k string, v []byte) error {
-		if len(v) != 2*numberSize {
+		if len(v) != 2*numberSize && len(v) != 3*numberSize {
 			return fmt.Errorf("%w: state of a peer", ErrCorrupt)
 		}
 		if len(old) == PurgeBatch {
 			return kv.Stop
 		}
-		if number(v) < idle && number(v[numberSize:]) == 0 {
+		seen := len(v) == 3*numberSize && number(v[2*numberSize:]) >= idle
+		if number(v) < idle && number(v[numberSize:]) == 0 && !seen {
 			old = append(old, k)
 		}
 		return nil
 	})
 	if err != nil {
+		return 0, err
+	}
+	if old, err = listKept(st, now, old); err != nil {
 		return 0, err
 	}
 	return len(old), remove(st, old)

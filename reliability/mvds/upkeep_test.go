@@ -1,79 +1,10 @@
 package mvds
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestPeerOnline(t *testing.T) {
-	t.Parallel()
-	k := people(3)
-	p := newParty(t, k[0])
-	for i := range 3 {
-		p.append(to(k[0], k[1], fmt.Sprint(i)), k[1])
-	}
-	p.append(to(k[0], k[2], "other"), k[2])
-	for range 60 {
-		p.advance()
-		p.due()
-	}
-	other := must(table{p.st}.record(to(k[0], k[2], "other").ID(), compressed(k[2]))).due
-	if err := p.sync.PeerOnline(p.st, p.now, p.rand, k[1]); err != nil {
-		t.Fatal(err)
-	}
-	p.check()
-	begin := p.now
-	p.advance()
-	if wait := p.now.Sub(begin); wait > (onlineSpread+1)*DefaultEpoch {
-		t.Errorf("sent %s after the peer came online", wait)
-	}
-	if o := p.one(); o.Peer != k[1] || len(o.Messages) != 3 {
-		t.Fatalf("payload %+v", o)
-	}
-	begin = p.now
-	p.advance()
-	if gap, most := p.now.Sub(begin), 16*DefaultFirstGap+DefaultFirstGap/3+DefaultEpoch; gap > most {
-		t.Errorf("then after %s, want at most %s", gap, most)
-	}
-	if now := must(table{p.st}.record(to(k[0], k[2], "other").ID(), compressed(k[2]))).due; now != other {
-		t.Error("another peer's records were moved")
-	}
-	for i := range 2 {
-		before := contents(p.st)
-		if err := p.sync.PeerOnline(p.st, p.now, p.rand, k[1]); err != nil {
-			t.Fatal(err)
-		}
-		if moved := !equal(before, contents(p.st)); moved != (i == 0) {
-			t.Errorf("call %d: moved %t", i, moved)
-		}
-	}
-}
-
-// A peer who is online every five minutes and never answers does not get many
-// times what it would get otherwise.
-func TestPeerOnlineWithoutAnswer(t *testing.T) {
-	t.Parallel()
-	k := people(2)
-	p := newParty(t, k[0])
-	p.append(to(k[0], k[1], "unread"), k[1])
-	sends, online := 0, p.now
-	for end := p.now.Add(24 * time.Hour); p.now.Before(end); {
-		if next, _ := p.next(); next.After(online) {
-			p.now, online = online, online.Add(5*time.Minute)
-			if err := p.sync.PeerOnline(p.st, p.now, p.rand, k[1]); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		p.advance()
-		sends += len(p.due())
-	}
-	if announced := 24 * 12; sends > announced+10 || sends < announced/2 {
-		t.Errorf("%d sends for %d announcements", sends, announced)
-	}
-}
 
 func TestForget(t *testing.T) {
 	t.Parallel()
