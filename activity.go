@@ -4,39 +4,15 @@ import (
 	"context"
 	"math"
 
-	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
 // Activity is an entry of the activity centre: something that concerns the
 // account's owner in person.
-type Activity struct {
-	ID string `json:"id"`
-	// Kind is contact_request, mention, reply, group_invitation,
-	// group_addition, group_request or verification.
-	Kind activity.Kind `json:"kind"`
-	// State is unread, read, accepted or dismissed.
-	State activity.State `json:"state"`
-	// Clock orders the entries, in milliseconds.
-	Clock uint64 `json:"clock"`
-	// Chat is where it happened, From who did it; FromKey is the same as 0x04….
-	Chat    string     `json:"chat,omitempty"`
-	From    key.Public `json:"from,omitzero"`
-	FromKey string     `json:"from_key,omitempty"`
-	// Message is the id of the message it is about.
-	Message string `json:"message,omitempty"`
-	Text    string `json:"text,omitempty"`
-}
-
-func newActivity(e activity.Entry) Activity {
-	shown := Activity{ID: e.ID, Kind: e.Kind, State: e.State, Clock: e.Clock, Chat: e.Chat, From: e.From, Message: e.Message, Text: e.Text}
-	if !e.From.IsZero() {
-		shown.FromKey = e.From.Hex()
-	}
-	return shown
-}
+type Activity = view.Activity
 
 // ActivityQuery asks for a page of the activity centre.
 type ActivityQuery struct {
@@ -76,7 +52,7 @@ func (c *Client) Activities(_ context.Context, q ActivityQuery) (ActivityPage, e
 	}
 	page := ActivityPage{make([]Activity, 0, len(known.Entries)), known.Next}
 	for _, e := range known.Entries {
-		page.Activities = append(page.Activities, newActivity(e))
+		page.Activities = append(page.Activities, view.NewActivity(e))
 	}
 	return page, nil
 }
@@ -91,20 +67,12 @@ func activityKind(name string) (activity.Kind, error) {
 }
 
 // ActivityCounts is how much in the activity centre is unread.
-type ActivityCounts struct {
-	Unread int `json:"unread"`
-	// Kinds counts it by kind, those with none left out.
-	Kinds map[activity.Kind]int `json:"kinds"`
-}
+type ActivityCounts = view.ActivityCounts
 
 // ActivityCounts returns how much in the activity centre is unread.
 func (c *Client) ActivityCounts(context.Context) (ActivityCounts, error) {
 	kinds, err := c.stack.ActivityCounts()
-	counts := ActivityCounts{Kinds: kinds}
-	for _, n := range kinds {
-		counts.Unread += n
-	}
-	return counts, err
+	return view.NewActivityCounts(kinds), err
 }
 
 // ChangeActivity brings an entry into a state: read, unread, accepted or
@@ -121,7 +89,7 @@ func (c *Client) ChangeActivity(_ context.Context, id, state string) (Activity, 
 	if err != nil {
 		return Activity{}, err
 	}
-	return newActivity(e), nil
+	return view.NewActivity(e), nil
 }
 
 // ReadActivities marks everything in the activity centre as read up to a clock,

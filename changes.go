@@ -3,10 +3,10 @@ package parley
 import (
 	"context"
 
-	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/stack"
+	"github.com/parley-im/parley/stack/view"
 )
 
 // EditOptions are what an edit can carry besides the text.
@@ -14,10 +14,21 @@ type EditOptions struct {
 	// Preview is as in SendOptions. Without it the message has no previews
 	// after the edit.
 	Preview bool
+	// Mention is as in SendOptions.
+	Mention bool
 }
 
 // Edit gives a message of ours another text.
 func (c *Client) Edit(ctx context.Context, id, text string, options EditOptions) (Message, error) {
+	if options.Mention {
+		m, err := c.message(id)
+		if err != nil {
+			return Message{}, err
+		}
+		if text, err = c.byName(m.Chat, text); err != nil {
+			return Message{}, err
+		}
+	}
 	content := stack.Content{Text: text}
 	if options.Preview {
 		content.Links, content.StatusLinks = c.previews(ctx, text)
@@ -91,14 +102,7 @@ func (c *Client) onMessage(id string, do func(message.ID) error) (Message, error
 }
 
 // Pin is a message at the top of its chat.
-type Pin struct {
-	Message message.ID `json:"message"`
-	Chat    string     `json:"chat"`
-	// By pinned it; ByKey is the same as 0x04….
-	By    key.Public `json:"by"`
-	ByKey string     `json:"by_key"`
-	Clock uint64     `json:"clock"`
-}
+type Pin = view.Pin
 
 // Pins returns what is pinned in a chat, the oldest first.
 func (c *Client) Pins(ctx context.Context, who string) ([]Pin, error) {
@@ -112,7 +116,7 @@ func (c *Client) Pins(ctx context.Context, who string) ([]Pin, error) {
 	}
 	all := make([]Pin, 0, len(held))
 	for _, p := range held {
-		all = append(all, Pin{p.Message, p.Chat, p.By, p.By.Hex(), p.Clock})
+		all = append(all, view.NewPin(p))
 	}
 	return all, nil
 }

@@ -1,105 +1,23 @@
 package parley
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
 
-	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
-	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
 // Chat is a conversation, as a list of chats shows it.
-type Chat struct {
-	// ID is the other's key 0x04… in a one-to-one chat, else the group's id.
-	ID   string           `json:"id"`
-	Kind message.ChatKind `json:"kind"`
-	// Name is the other's name in a one-to-one chat.
-	Name string `json:"name"`
-	// Key is the other's in a one-to-one chat; PublicKey is the same as 0x04….
-	Key       key.Public `json:"key,omitzero"`
-	PublicKey string     `json:"public_key,omitempty"`
-	// Color is the group's, as #rrggbb.
-	Color string `json:"color,omitempty"`
-	// Active chats belong into a list; one in which only a stranger has written
-	// does not, nor one that was deleted.
-	Active bool `json:"active"`
-	// Unread messages are of others and newer than the read mark; Mentions of
-	// them call for us.
-	Unread   int  `json:"unread"`
-	Mentions int  `json:"mentions"`
-	Pinned   bool `json:"pinned"`
-	// Muted tells whether it is now; MutedUntil is Unix time in milliseconds, 0
-	// until it is unmuted.
-	Muted      bool  `json:"muted"`
-	MutedUntil int64 `json:"muted_until,omitempty"`
-	// ReadClock is that of the newest message that was read, LastClock the
-	// newest of the chat.
-	ReadClock uint64 `json:"read_clock,omitempty"`
-	LastClock uint64 `json:"last_clock,omitempty"`
-	// Draft is the text that was begun and not sent.
-	Draft string `json:"draft,omitempty"`
-	// Last is the last message in short.
-	Last *LastMessage `json:"last,omitempty"`
-}
+type Chat = view.Chat
 
 // LastMessage is the last message of a chat in short.
-type LastMessage struct {
-	ID      message.ID `json:"id"`
-	From    key.Public `json:"from"`
-	FromKey string     `json:"from_key"`
-	// Text is its beginning, in one line.
-	Text        string     `json:"text"`
-	ContentType string     `json:"content_type"`
-	Clock       uint64     `json:"clock"`
-	Timestamp   uint64     `json:"timestamp"`
-	State       chat.State `json:"state"`
-	Deleted     bool       `json:"deleted,omitempty"`
-}
-
-func newChat(l storage.ListedChat, name, draft string, now time.Time) Chat {
-	shown := Chat{
-		ID:        l.ID,
-		Kind:      l.Kind,
-		Name:      name,
-		Key:       l.Peer,
-		Color:     l.Color,
-		Active:    l.Active,
-		Unread:    l.Summary.Unread,
-		Mentions:  l.Mentions,
-		Pinned:    l.Pinned,
-		Muted:     l.IsMuted(now),
-		ReadClock: l.ReadClock,
-		LastClock: l.LastClock,
-		Draft:     draft,
-	}
-	if !l.Peer.IsZero() {
-		shown.PublicKey = l.Peer.Hex()
-	}
-	if shown.Muted {
-		shown.MutedUntil = l.MutedUntil
-	}
-	if last := l.Last; last.ID != (message.ID{}) {
-		shown.Last = &LastMessage{
-			last.ID, last.From, last.From.Hex(), last.Text, last.ContentType, last.Clock, last.Timestamp, last.State, last.Deleted,
-		}
-	}
-	return shown
-}
-
-// contactName is what a contact is called.
-func contactName(k contact.Contact) string {
-	if name := cmp.Or(k.Nickname, verified(k), k.DisplayName); name != "" {
-		return name
-	}
-	return account.Alias(k.Key) // which is long to compute
-}
+type LastMessage = view.LastMessage
 
 // Chats returns the chats that belong into a list, or all of them: pinned ones
 // first, then those with the newest activity.
@@ -138,9 +56,9 @@ func (c *Client) Chats(_ context.Context, all bool) ([]Chat, error) {
 			if !ok {
 				k.Key = l.Peer
 			}
-			name = contactName(k)
+			name = view.Name(k)
 		}
-		chats = append(chats, newChat(l, name, drafts[l.ID], now))
+		chats = append(chats, view.NewChat(l, name, drafts[l.ID], now))
 	}
 	return chats, nil
 }
@@ -208,10 +126,10 @@ func (c *Client) onChat(ctx context.Context, who string, do func(id string) (cha
 			return err
 		}
 		k, err := tx.Contact(l.Peer)
-		name = contactName(k)
+		name = view.Name(k)
 		return err
 	})
-	return newChat(l, name, draft.Text, time.Now()), err
+	return view.NewChat(l, name, draft.Text, time.Now()), err
 }
 
 // Draft is what was begun in a chat and not sent; without text and ReplyTo

@@ -11,97 +11,19 @@ import (
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 )
 
-// Person is a key in both its forms: Key prints as zQ3sh…, PublicKey is the
-// same as 0x04….
-type Person struct {
-	Key       key.Public `json:"key"`
-	PublicKey string     `json:"public_key"`
-}
+// Person is somebody by their key, in both its forms.
+type Person = view.Person
 
-func newPerson(pub key.Public) Person { return Person{pub, pub.Hex()} }
+// Contact is somebody the account knows.
+type Contact = view.Contact
 
-func newPeople(keys []key.Public) []Person {
-	var all []Person
-	for _, k := range keys {
-		all = append(all, newPerson(k))
-	}
-	return all
-}
-
-// Contact is somebody the account knows, as API and command line show it.
-type Contact struct {
-	// Key prints as zQ3sh…; PublicKey is the same as 0x04….
-	Key       key.Public `json:"key"`
-	PublicKey string     `json:"public_key"`
-	// Name is the nickname given here, else a verified ENS name, else the name
-	// the contact gives, else the alias.
-	Name        string `json:"name"`
-	Alias       string `json:"alias"`
-	Nickname    string `json:"nickname,omitempty"`
-	DisplayName string `json:"display_name,omitempty"`
-	// ENSName is what the contact claims; it is theirs only if ENSVerified.
-	ENSName     string `json:"ens_name,omitempty"`
-	ENSVerified bool   `json:"ens_verified,omitempty"`
-	Bio         string `json:"bio,omitempty"`
-	// Color is the word for the contact's customisation colour.
-	Color string `json:"color,omitempty"`
-	// Trust is trusted or untrustworthy, as we have marked them; empty for
-	// neither.
-	Trust string `json:"trust,omitempty"`
-	// Presence is automatic, do_not_disturb, always_online, inactive or
-	// unknown; empty for somebody who has not said anything for long.
-	Presence     contact.Presence `json:"presence,omitempty"`
-	PresenceText string           `json:"presence_text,omitempty"`
-	// AddedAt is when we first asked or accepted, Unix time in milliseconds.
-	AddedAt int64 `json:"added_at,omitempty"`
-	// State is sent, received, mutual or none.
-	State   contact.State `json:"state"`
-	Blocked bool          `json:"blocked"`
-	// Declined tells that we declined the contact's request.
-	Declined bool `json:"declined,omitempty"`
-}
-
-func newContact(c contact.Contact, now time.Time) Contact {
-	alias := account.Alias(c.Key)
-	shown := Contact{
-		Key:         c.Key,
-		PublicKey:   c.Key.Hex(),
-		Name:        cmp.Or(c.Nickname, verified(c), c.DisplayName, alias),
-		Alias:       alias,
-		Nickname:    c.Nickname,
-		DisplayName: c.DisplayName,
-		ENSName:     c.ENSName,
-		ENSVerified: c.ENSVerified,
-		Bio:         c.Bio,
-		Presence:    c.Status.Shown(now),
-		State:       c.State(),
-		Blocked:     c.Blocked,
-		Declined:    c.IsDismissed(),
-	}
-	if c.Color != 0 {
-		shown.Color = contact.ColorName(c.Color)
-	}
-	if c.Trust != contact.TrustUnknown {
-		shown.Trust = c.Trust.String()
-	}
-	if shown.Presence != "" {
-		shown.PresenceText = c.Status.Text
-	}
-	if !c.AddedAt.IsZero() {
-		shown.AddedAt = c.AddedAt.UnixMilli()
-	}
-	return shown
-}
+func newPerson(pub key.Public) Person { return view.NewPerson(pub) }
 
 // verified is the ENS name that was found to be the contact's.
-func verified(c contact.Contact) string {
-	if c.ENSVerified {
-		return c.ENSName
-	}
-	return ""
-}
+func verified(c contact.Contact) string { return view.VerifiedENS(c) }
 
 // named reports whether a person would call the contact so.
 func named(c contact.Contact, name string) bool {
@@ -121,7 +43,7 @@ func (c *Client) Contacts(context.Context) ([]Contact, error) {
 	now := time.Now()
 	all := make([]Contact, 0, len(known))
 	for _, k := range known {
-		all = append(all, newContact(k, now))
+		all = append(all, view.NewContact(k, now))
 	}
 	slices.SortFunc(all, func(a, b Contact) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.PublicKey, b.PublicKey))
@@ -184,7 +106,7 @@ func (c *Client) with(ctx context.Context, who string, do func(key.Public) (cont
 	if err != nil {
 		return Contact{}, err
 	}
-	return newContact(known, time.Now()), nil
+	return view.NewContact(known, time.Now()), nil
 }
 
 func errSelf() error { return fault.New(fault.Usage, "that is this account itself") }

@@ -5,122 +5,31 @@ import (
 	"errors"
 
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/audio"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/stack"
+	"github.com/parley-im/parley/stack/view"
 )
 
-// Image describes the picture of a message, as its author says.
-type Image struct {
-	// Format is png, jpeg, webp, gif, or unknown_N.
-	Format string `json:"format"`
-	Bytes  int    `json:"bytes"`
-	Width  uint32 `json:"width,omitempty"`
-	Height uint32 `json:"height,omitempty"`
-	// AlbumID is shared by pictures that were sent together, AlbumImages of
-	// them.
-	AlbumID     string `json:"album_id,omitempty"`
-	AlbumImages uint32 `json:"album_images,omitempty"`
-}
-
-// Audio describes the recording of a message.
-type Audio struct {
-	// Format is aac, amr, or unknown_N.
-	Format     string `json:"format"`
-	Bytes      int    `json:"bytes"`
-	DurationMS uint64 `json:"duration_ms,omitempty"`
-}
-
-// Link is a preview of something on the web, as the author of the message saw
-// it. Nobody fetches anything to check it.
-type Link struct {
-	URL         string `json:"url"`
-	Title       string `json:"title,omitempty"`
-	Description string `json:"description,omitempty"`
-	// Image tells that the link is to a picture and not to a page.
-	Image bool `json:"image,omitempty"`
-	// Width and Height are those of the preview's picture; it has one when they
-	// are there.
-	Width  uint32 `json:"width,omitempty"`
-	Height uint32 `json:"height,omitempty"`
-}
-
-// StatusLink is a preview of a share URL: one of the three, or none if this
-// version does not know what it shows. Only the key in the URL is sure.
-type StatusLink struct {
-	URL       string              `json:"url"`
-	Contact   *ContactLink        `json:"contact,omitempty"`
-	Community *chat.CommunityLink `json:"community,omitempty"`
-	Channel   *chat.ChannelLink   `json:"channel,omitempty"`
-}
-
-// ContactLink is the preview of a person.
-type ContactLink struct {
-	Person
-	DisplayName string `json:"display_name,omitempty"`
-	Description string `json:"description,omitempty"`
-}
-
-func newImage(i *chat.Image) *Image {
-	if i == nil {
-		return nil
-	}
-	return &Image{i.Format, len(i.Payload), i.Width, i.Height, i.AlbumID, i.AlbumImages}
-}
-
-func newAudio(a *chat.Audio) *Audio {
-	if a == nil {
-		return nil
-	}
-	return &Audio{a.Format, len(a.Payload), a.DurationMS}
-}
-
-// newDiscord leaves the pictures and files out.
-func newDiscord(d *chat.Discord) *chat.Discord {
-	if d == nil {
-		return nil
-	}
-	shown := *d
-	shown.Avatar, shown.Attachments = nil, nil
-	for _, a := range d.Attachments {
-		a.Payload = nil
-		shown.Attachments = append(shown.Attachments, a)
-	}
-	return &shown
-}
-
-func newLinks(links []chat.Link) (all []Link) {
-	for _, l := range links {
-		all = append(all, Link{l.URL, l.Title, l.Description, l.Image, l.Thumbnail.Width, l.Thumbnail.Height})
-	}
-	return all
-}
-
-func newStatusLinks(links []chat.StatusLink) (all []StatusLink) {
-	for _, l := range links {
-		shown := StatusLink{URL: l.URL, Community: withoutPictures(l.Community)}
-		if l.Contact != nil {
-			shown.Contact = &ContactLink{newPerson(l.Contact.Key), l.Contact.DisplayName, l.Contact.Description}
-		}
-		if l.Channel != nil {
-			channel := *l.Channel
-			channel.Community = withoutPictures(channel.Community)
-			shown.Channel = &channel
-		}
-		all = append(all, shown)
-	}
-	return all
-}
-
-func withoutPictures(c *chat.CommunityLink) *chat.CommunityLink {
-	if c == nil {
-		return nil
-	}
-	shown := *c
-	shown.Icon, shown.Banner = chat.Thumbnail{}, chat.Thumbnail{}
-	return &shown
-}
+// What messages carry besides their text.
+type (
+	// Image describes the picture of a message.
+	Image = view.Image
+	// Audio describes the recording of a message.
+	Audio = view.Audio
+	// Link is a preview of something on the web, made by the author.
+	Link = view.Link
+	// StatusLink is a preview of a share URL, made by the author.
+	StatusLink = view.StatusLink
+	// ContactLink, CommunityLink and ChannelLink are what it shows.
+	ContactLink   = view.ContactLink
+	CommunityLink = view.CommunityLink
+	ChannelLink   = view.ChannelLink
+	// Discord is what was imported from Discord.
+	Discord = view.Discord
+)
 
 // Picture is an encoded picture that is harmless: it was decoded and encoded
 // anew here, whoever it came from.
@@ -158,51 +67,56 @@ func safe(ctx context.Context, data []byte, side int) (Picture, error) {
 // MessageImage returns the picture of a message, still and encoded anew, no
 // side longer than side pixels (0: as it is).
 func (c *Client) MessageImage(ctx context.Context, id string, side int) (Picture, error) {
-	m, err := c.message(id)
+	data, err := c.payload(id, chat.PayloadImage, "the message has no picture")
 	if err != nil {
 		return Picture{}, err
 	}
-	if m.Image == nil {
-		return Picture{}, fault.New(fault.NotFound, "the message has no picture")
-	}
-	return safe(ctx, m.Image.Payload, side)
+	return safe(ctx, data, side)
 }
 
 // LinkImage returns the picture of the n-th preview of a message, counted from
 // 0.
 func (c *Client) LinkImage(ctx context.Context, id string, n int) (Picture, error) {
-	m, err := c.message(id)
+	data, err := c.payload(id, chat.PayloadLink(n), "the message has no such preview with a picture")
 	if err != nil {
 		return Picture{}, err
 	}
-	if n < 0 || n >= len(m.Links) || len(m.Links[n].Thumbnail.Payload) == 0 {
-		return Picture{}, fault.New(fault.NotFound, "the message has no such preview with a picture")
-	}
-	return safe(ctx, m.Links[n].Thumbnail.Payload, 0)
+	return safe(ctx, data, 0)
 }
 
-// Recording is an encoded sound as somebody sent it: not to be trusted.
+// Recording is an encoded sound: whole frames of one stream and nothing else,
+// whoever it came from. The sound in them was not decoded.
 type Recording struct {
-	// Type is the media type, audio/aac, audio/amr, or that of anything.
+	// Type is the media type, audio/aac or audio/amr.
 	Type string
 	Data []byte
 }
 
-// MessageAudio returns the recording of a message, as it came.
+// MessageAudio returns the recording of a message, without what is not sound.
 func (c *Client) MessageAudio(_ context.Context, id string) (Recording, error) {
-	m, err := c.message(id)
+	data, err := c.payload(id, chat.PayloadAudio, "the message has no recording")
 	if err != nil {
 		return Recording{}, err
 	}
-	if m.Audio == nil {
-		return Recording{}, fault.New(fault.NotFound, "the message has no recording")
+	r, err := audio.Clean(data)
+	if err != nil {
+		return Recording{}, fault.Wrap(fault.Invalid, "the recording cannot be played", err)
 	}
-	media := "application/octet-stream"
-	switch m.Audio.Format {
-	case "aac", "amr":
-		media = "audio/" + m.Audio.Format
+	return Recording{r.Format.MIME(), r.Data}, nil
+}
+
+// payload returns a payload of a message by its name, or an error that says
+// that there is none.
+func (c *Client) payload(id, name, none string) ([]byte, error) {
+	parsed, err := messageID(id)
+	if err != nil {
+		return nil, err
 	}
-	return Recording{media, m.Audio.Payload}, nil
+	data, err := c.stack.Payload(parsed, name)
+	if errors.Is(err, stack.ErrNoPayload) {
+		err = fault.New(fault.NotFound, "%s", none)
+	}
+	return data, err
 }
 
 func (c *Client) message(id string) (*chat.Message, error) {

@@ -59,6 +59,8 @@ func TestSendPictures(t *testing.T) {
 
 // TestForeignContent: what others send is described, and its bytes are made
 // harmless or refused.
+//
+// Proves: AP-144, AP-145.
 func TestForeignContent(t *testing.T) {
 	t.Parallel()
 	c, ctx, bob := memoryClient(t), t.Context(), strangerKey(t)
@@ -67,10 +69,13 @@ func TestForeignContent(t *testing.T) {
 	if err := gif.EncodeAll(&film, &gif.GIF{Image: []*image.Paletted{frame, frame}, Delay: []int{1, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	all := receive(t, c, bob, "0", "1", "2", "3")
+	sound := []byte("#!AMR\n\x7c\x7c") // two frames of silence
+	tagged := append(slices.Clip(sound), "TAGwho and where"...)
+	all := receive(t, c, bob, "0", "1", "2", "3", "4")
 	all[0].ContentType, all[0].Image = "image", &chat.Image{Format: "jpeg", Payload: film.Bytes(), Width: 9999}
 	all[1].ContentType, all[1].Image = "image", &chat.Image{Format: "png", Payload: []byte("<svg onload=alert(1)>")}
-	all[2].ContentType, all[2].Audio = "audio", &chat.Audio{Format: "aac", Payload: []byte{0xff, 0xf1}, DurationMS: 1500}
+	all[2].ContentType, all[2].Audio = "audio", &chat.Audio{Format: "aac", Payload: tagged, DurationMS: 1500}
+	all[4].ContentType, all[4].Audio = "audio", &chat.Audio{Format: "aac", Payload: []byte("<script>")}
 	all[3].Discord = &chat.Discord{Content: "x", Avatar: []byte("avatar"), Attachments: []chat.DiscordAttachment{{Name: "a", Payload: []byte("file")}}}
 	all[3].StatusLinks = []chat.StatusLink{{URL: "https://status.app/c", Channel: &chat.ChannelLink{
 		UUID: "1", Community: &chat.CommunityLink{ID: "0x02", Icon: chat.Thumbnail{Payload: []byte("icon")}, Banner: chat.Thumbnail{Payload: []byte("banner")}},
@@ -93,22 +98,25 @@ func TestForeignContent(t *testing.T) {
 		t.Errorf("no picture: %v", err)
 	}
 	r, err := c.MessageAudio(ctx, all[2].ID.String())
-	if err != nil || r.Type != "audio/aac" || len(r.Data) != 2 {
+	if err != nil || r.Type != "audio/amr" || !bytes.Equal(r.Data, sound) {
 		t.Errorf("a recording: %+v, %v", r, err)
 	}
+	if _, err := c.MessageAudio(ctx, all[4].ID.String()); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("no recording: %v", err)
+	}
 	shown, err := c.Messages(ctx, bob.String(), 0, 0)
-	if err != nil || len(shown) != 4 {
+	if err != nil || len(shown) != 5 {
 		t.Fatal(shown, err)
 	}
-	if *shown[0].Image != (Image{Format: "jpeg", Bytes: film.Len(), Width: 9999}) || *shown[2].Audio != (Audio{"aac", 2, 1500}) {
+	if *shown[0].Image != (Image{Format: "jpeg", Bytes: film.Len(), Width: 9999}) || *shown[2].Audio != (Audio{Format: "aac", Bytes: len(tagged), DurationMS: 1500}) {
 		t.Errorf("%+v, %+v", shown[0].Image, shown[2].Audio)
 	}
 	raw, err := json.Marshal(shown)
 	if err != nil || strings.Contains(string(raw), "payload") || strings.Contains(string(raw), "avatar") {
 		t.Errorf("%s, %v", raw, err)
 	}
-	if kept, err := c.stack.Message(all[3].ID); err != nil || len(kept.Discord.Attachments[0].Payload) == 0 {
-		t.Errorf("showing a message has changed it: %+v, %v", kept, err)
+	if kept, err := c.stack.Payload(all[3].ID, "discord/0"); err != nil || string(kept) != "file" {
+		t.Errorf("showing a message has changed it: %q, %v", kept, err)
 	}
 }
 

@@ -3,7 +3,6 @@ package parley_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/account"
-	"github.com/parley-im/parley/app/chat"
 )
 
 // Two clients on a network of their own: a service node, and nothing outside
@@ -79,14 +77,12 @@ func exampleClient(ctx context.Context, network parley.Network, service *parley.
 func nextText(ctx context.Context, c *parley.Client) (text string) {
 	done := errors.New("done")
 	err := c.Events(ctx, 0, true, func(e parley.Event) error {
-		var m chat.Message
-		if e.Type != parley.EventMessage {
-			return nil
-		}
-		if err := json.Unmarshal(e.Data, &m); err != nil {
+		data, err := e.Decode()
+		if err != nil {
 			return err
 		}
-		if m.From == c.Self() {
+		m, ok := data.(*parley.Message)
+		if !ok || e.Type != parley.EventMessage || m.From == c.Self() {
 			return nil
 		}
 		text = m.Text
@@ -105,15 +101,13 @@ func ExampleClient_Events() {
 	var since uint64          // from where the bot keeps it
 
 	answer := func(e parley.Event) error {
-		var m chat.Message
-		if e.Type == parley.EventMessage {
-			if err := json.Unmarshal(e.Data, &m); err != nil {
+		data, err := e.Decode()
+		if err != nil {
+			return err
+		}
+		if m, ok := data.(*parley.Message); ok && e.Type == parley.EventMessage && m.From != client.Self() {
+			if _, err := client.Send(context.Background(), m.From.String(), "You said: "+m.Text, parley.SendOptions{ReplyTo: m.ID.String()}); err != nil {
 				return err
-			}
-			if m.From != client.Self() {
-				if _, err := client.Send(context.Background(), m.From.String(), "You said: "+m.Text, parley.SendOptions{ReplyTo: m.ID.String()}); err != nil {
-					return err
-				}
 			}
 		}
 		since = e.Seq // write it down

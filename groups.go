@@ -9,6 +9,7 @@ import (
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -63,7 +64,7 @@ func (c *Client) newGroup(g group.Group) (Group, error) {
 		if err != nil {
 			return Group{}, err
 		}
-		name := contactName(known)
+		name := view.Name(known)
 		if k == c.Self() {
 			name = c.ownName()
 		}
@@ -213,38 +214,14 @@ func (c *Client) resolveAll(ctx context.Context, people []string) (keys []key.Pu
 }
 
 // GroupRequest is somebody's request to be added to a group.
-type GroupRequest struct {
-	// Group is the group's id, Name its name if we know it.
-	Group string `json:"group"`
-	Name  string `json:"name,omitempty"`
-	// From wants to be added, Admin is whom they asked; FromKey and AdminKey
-	// are the same as 0x04….
-	From     key.Public `json:"from"`
-	FromKey  string     `json:"from_key"`
-	Admin    key.Public `json:"admin"`
-	AdminKey string     `json:"admin_key"`
-	// Introduction is what they say.
-	Introduction string `json:"introduction,omitempty"`
-	Clock        uint64 `json:"clock"`
-	// State is requested, rejected or approved.
-	State string `json:"state"`
-}
-
-var requestStates = map[group.InvitationState]string{
-	group.Requested: "requested",
-	group.Rejected:  "rejected",
-	group.Approved:  "approved",
-}
+type GroupRequest = view.GroupRequest
 
 func (c *Client) newGroupRequest(i group.Invitation) GroupRequest {
-	shown := GroupRequest{
-		Group: i.ChatID, From: i.From, FromKey: i.From.Hex(), Admin: i.Admin, AdminKey: i.Admin.Hex(),
-		Introduction: i.Introduction, Clock: i.Clock, State: requestStates[i.State],
-	}
+	name := ""
 	if g, err := c.stack.Group(i.ChatID); err == nil {
-		shown.Name = g.Name
+		name = g.Name
 	}
-	return shown
+	return view.NewGroupRequest(i, name)
 }
 
 // GroupRequests returns all requests for groups, ours and those to us, the

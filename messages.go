@@ -4,160 +4,23 @@ import (
 	"context"
 	"slices"
 
-	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
-	"github.com/parley-im/parley/app/message"
-	"github.com/parley-im/parley/app/reaction"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/stack"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
-// Message is a message of a chat, as API and command line show it. Pictures
-// and recordings are described in it; their bytes are had by
-// [Client.MessageImage], [Client.LinkImage] and [Client.MessageAudio].
-type Message struct {
-	ID message.ID `json:"id"`
-	// Chat is the other party's key 0x04… in a one-to-one chat, else the
-	// group's id.
-	Chat string `json:"chat"`
-	// From prints as zQ3sh…; FromKey is the same as 0x04….
-	From    key.Public `json:"from"`
-	FromKey string     `json:"from_key"`
-	// Author is what the author says of themselves in the message.
-	Author      chat.Author `json:"author,omitzero"`
-	Text        string      `json:"text"`
-	ContentType string      `json:"content_type"`
-	// Clock orders the messages of a chat; Timestamp is the sender's Unix time
-	// in milliseconds.
-	Clock     uint64 `json:"clock"`
-	Timestamp uint64 `json:"timestamp"`
-	// State is received, or pending, sent, delivered, failed for our own.
-	State chat.State `json:"state"`
-	// ReplyTo is the id of the message this one answers, Thread that of the
-	// message whose thread it is in.
-	ReplyTo string `json:"reply_to,omitempty"`
-	Thread  string `json:"thread,omitempty"`
-	// Mentions are those whom the text calls by key; MentionsAll tells that it
-	// calls everybody.
-	Mentions    []Person `json:"mentions,omitempty"`
-	MentionsAll bool     `json:"mentions_all,omitempty"`
-
-	Sticker     *chat.Sticker     `json:"sticker,omitempty"`
-	Image       *Image            `json:"image,omitempty"`
-	Audio       *Audio            `json:"audio,omitempty"`
-	Bridge      *chat.Bridge      `json:"bridge,omitempty"`
-	Discord     *chat.Discord     `json:"discord,omitempty"`
-	Transaction *chat.Transaction `json:"transaction,omitempty"`
-	Payments    []chat.Payment    `json:"payments,omitempty"`
-	// Links and StatusLinks are previews that the author has made.
-	Links       []Link       `json:"links,omitempty"`
-	StatusLinks []StatusLink `json:"status_links,omitempty"`
-
-	Reactions []Reaction `json:"reactions"`
-	Edited    bool       `json:"edited"`
-	// EditedClock is that of the edit shown.
-	EditedClock uint64 `json:"edited_clock,omitempty"`
-	Deleted     bool   `json:"deleted"`
-	// DeletedBy deleted it for everyone; DeletedForMe: it was deleted on this
-	// account alone.
-	DeletedBy    *Person `json:"deleted_by,omitempty"`
-	DeletedForMe bool    `json:"deleted_for_me,omitempty"`
-	Pinned       bool    `json:"pinned,omitempty"`
-	// Album are the ids of all messages that one call of Send has made, when
-	// there are several.
-	Album []message.ID `json:"album,omitempty"`
-}
+// Message is a message of a chat. Pictures and recordings are described in it;
+// their bytes are had by [Client.MessageImage], [Client.LinkImage] and
+// [Client.MessageAudio].
+type Message = view.Message
 
 // Reaction is what a message shows of its reactions with one emoji.
-type Reaction struct {
-	// Emoji is the emoji itself, Code its code points as 1f44d.
-	Emoji string         `json:"emoji"`
-	Code  reaction.Emoji `json:"code"`
-	Count int            `json:"count"`
-	// Who reacted; Self tells whether we did.
-	Who  []Person `json:"who"`
-	Self bool     `json:"self"`
-}
-
-func newMessage(m *chat.Message) Message {
-	shown := Message{
-		ID:          m.ID,
-		Chat:        m.Chat,
-		From:        m.From,
-		FromKey:     m.From.Hex(),
-		Author:      m.Author,
-		Text:        m.Text,
-		ContentType: m.ContentType,
-		Clock:       m.Clock,
-		Timestamp:   m.Timestamp,
-		State:       m.State,
-		ReplyTo:     m.ReplyTo,
-		Thread:      m.Thread,
-		Mentions:    newPeople(m.Mentions),
-		MentionsAll: m.MentionsAll,
-		Sticker:     m.Sticker,
-		Image:       newImage(m.Image),
-		Audio:       newAudio(m.Audio),
-		Bridge:      m.Bridge,
-		Discord:     newDiscord(m.Discord),
-		Transaction: m.Transaction,
-		Payments:    m.Payments,
-		Links:       newLinks(m.Links),
-		StatusLinks: newStatusLinks(m.StatusLinks),
-		Reactions:   []Reaction{},
-		Edited:      m.Edited != nil,
-		Deleted:     m.Deleted != nil,
-	}
-	if m.Edited != nil {
-		shown.EditedClock = m.Edited.Clock
-	}
-	if m.Deleted != nil {
-		shown.DeletedForMe = m.Deleted.ForMe
-		if !m.Deleted.By.IsZero() {
-			by := newPerson(m.Deleted.By)
-			shown.DeletedBy = &by
-		}
-	}
-	return shown
-}
-
-// show completes messages with what others made of them: reactions and pins.
-func (c *Client) show(all []*chat.Message) ([]Message, error) {
-	ids := make([]message.ID, len(all))
-	for i, m := range all {
-		ids[i] = m.ID
-	}
-	reactions, err := c.stack.Reactions(ids)
-	if err != nil {
-		return nil, err
-	}
-	pinned := make(map[message.ID]bool)
-	looked := make(map[string]bool) // by chat
-	shown := make([]Message, 0, len(all))
-	for _, m := range all {
-		if !looked[m.Chat] {
-			looked[m.Chat] = true
-			held, err := c.stack.Pins(m.Chat)
-			if err != nil {
-				return nil, err
-			}
-			for _, p := range held {
-				pinned[p.Message] = true
-			}
-		}
-		one := newMessage(m)
-		one.Pinned = pinned[m.ID]
-		for _, r := range reactions[m.ID] {
-			one.Reactions = append(one.Reactions, Reaction{r.Emoji, r.Code, r.Count, newPeople(r.Who), r.Self})
-		}
-		shown = append(shown, one)
-	}
-	return shown, nil
-}
+type Reaction = view.Reaction
 
 func (c *Client) showOne(m *chat.Message) (Message, error) {
-	shown, err := c.show([]*chat.Message{m})
+	shown, err := c.stack.Show([]*chat.Message{m})
 	if err != nil {
 		return Message{}, err
 	}
@@ -178,6 +41,10 @@ type SendOptions struct {
 	// the message shows where they lead. Whoever runs what is linked to learns
 	// of it. A link that cannot be looked up goes without.
 	Preview bool
+	// Mention has those called by @ and a name in the text mentioned: @Ada
+	// Lovelace, @ada.stateofus.eth, @Hard Tame Brownbutterfly, @zQ3sh….
+	// Without it only what is a mention already, @0x04…, is one.
+	Mention bool
 }
 
 // Send says something in a chat, which ResolveChat finds. When it returns the
@@ -194,6 +61,11 @@ func (c *Client) Send(ctx context.Context, to, text string, options SendOptions)
 	if n := len(options.Images); n > chat.MaxAlbum { // before any of them is decoded
 		return Message{}, fault.New(fault.Usage, "%d pictures are too many for one message, %d at most", n, chat.MaxAlbum)
 	}
+	if options.Mention {
+		if text, err = c.byName(id, text); err != nil {
+			return Message{}, err
+		}
+	}
 	content := stack.Content{
 		Text: text, ReplyTo: options.ReplyTo,
 		Images: options.Images, Sticker: options.Sticker, Audio: options.Audio,
@@ -205,7 +77,7 @@ func (c *Client) Send(ctx context.Context, to, text string, options SendOptions)
 	if err != nil {
 		return Message{}, err
 	}
-	first := newMessage(sent[0])
+	first := view.NewMessage(sent[0])
 	if len(sent) > 1 {
 		for _, m := range sent {
 			first.Album = append(first.Album, m.ID)
@@ -242,7 +114,7 @@ func (c *Client) Messages(ctx context.Context, who string, since uint64, limit i
 		return nil, err
 	}
 	slices.Reverse(newest)
-	return c.show(newest)
+	return c.stack.Show(newest)
 }
 
 // PageQuery asks for a page of messages.
@@ -282,7 +154,7 @@ func (c *Client) Page(ctx context.Context, q PageQuery) (MessagePage, error) {
 		return MessagePage{}, err
 	}
 	slices.Reverse(page.Messages)
-	shown, err := c.show(page.Messages)
+	shown, err := c.stack.Show(page.Messages)
 	return MessagePage{shown, page.Next.String()}, err
 }
 
@@ -367,6 +239,6 @@ func (c *Client) Search(ctx context.Context, q SearchQuery) (SearchPage, error) 
 	if err != nil {
 		return SearchPage{}, positionError("searching", err)
 	}
-	shown, err := c.show(found.Messages)
+	shown, err := c.stack.Show(found.Messages)
 	return SearchPage{shown, found.Next}, err
 }

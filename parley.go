@@ -33,6 +33,7 @@ import (
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/stack"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 	"github.com/parley-im/parley/waku/discovery"
 	"github.com/parley-im/parley/waku/finder"
@@ -98,6 +99,12 @@ type Traffic = stack.Traffic
 
 // Progress tells how fetching missed messages goes.
 type Progress = stack.Progress
+
+// Reconciliation is how what store nodes have compares with what is here.
+type Reconciliation = stack.Reconciliation
+
+// StoreHealth is what is known of one store node by that.
+type StoreHealth = stack.StoreHealth
 
 // Client is an account on a network. Its methods are safe for concurrent use.
 type Client struct {
@@ -324,11 +331,24 @@ type Status struct {
 	LastEvent uint64 `json:"last_event"`
 	// History is the running or the last fetch of missed messages.
 	History Progress `json:"history"`
+	// Reconciliation is how what store nodes have compares with what is here.
+	Reconciliation Reconciliation `json:"reconciliation"`
 	// Dropped counts what was dropped or skipped since the start, by cause.
 	Dropped map[string]uint64 `json:"dropped"`
-	Node    node.Status       `json:"node"`
-	Time    time.Time         `json:"time"`
+	// Sessions are those with devices of others that are broken, or were within
+	// the last 30 days and are healed.
+	Sessions []BrokenSession `json:"sessions,omitempty"`
+	// Synced is what data synchronisation took since the start.
+	Synced Synced      `json:"synced"`
+	Node   node.Status `json:"node"`
+	Time   time.Time   `json:"time"`
 }
+
+// BrokenSession is a session that is broken, or was and is healed.
+type BrokenSession = view.Session
+
+// Synced is what data synchronisation took, by direction, kind and peer.
+type Synced = stack.Synced
 
 // Status returns the client's state.
 func (c *Client) Status(context.Context) (Status, error) {
@@ -337,6 +357,10 @@ func (c *Client) Status(context.Context) (Status, error) {
 		return Status{}, err
 	}
 	last, err := c.stack.LastEvent()
+	if err != nil {
+		return Status{}, err
+	}
+	sessions, err := c.stack.Sessions()
 	if err != nil {
 		return Status{}, err
 	}
@@ -349,9 +373,14 @@ func (c *Client) Status(context.Context) (Status, error) {
 		Pending:   pending,
 		LastEvent: last,
 		History:   c.stack.Progress(),
-		Dropped:   c.stack.Counters(),
-		Node:      c.node.Status(),
-		Time:      time.Now().UTC(),
+
+		Reconciliation: c.stack.Reconciliation(),
+
+		Dropped:  c.stack.Counters(),
+		Sessions: sessions,
+		Synced:   c.stack.Synced(),
+		Node:     c.node.Status(),
+		Time:     time.Now().UTC(),
 	}, nil
 }
 

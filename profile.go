@@ -3,57 +3,19 @@ package parley
 import (
 	"cmp"
 	"context"
-	"errors"
-	"time"
 
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
-	"github.com/parley-im/parley/stack"
+	"github.com/parley-im/parley/stack/view"
 )
 
 // Profile is what others are told about us.
-type Profile struct {
-	Person
-	// Name is the display name, Alias what we are called without one.
-	Name  string `json:"name"`
-	Alias string `json:"alias"`
-	Bio   string `json:"bio,omitempty"`
-	// Color is the word for the customisation colour.
-	Color string `json:"color,omitempty"`
-	// ENSName is the name that we claim.
-	ENSName string `json:"ens_name,omitempty"`
-	// Picture says who may see the picture: everyone, contacts or nobody; empty
-	// for none.
-	Picture picture.ShowTo `json:"picture,omitempty"`
-	// Presence is what we said last about being there, as long as it holds.
-	Presence     contact.Presence `json:"presence,omitempty"`
-	PresenceText string           `json:"presence_text,omitempty"`
-}
+type Profile = view.Profile
 
 // Profile returns what others are told about us.
-func (c *Client) Profile(context.Context) (Profile, error) {
-	p := c.stack.Profile()
-	shown := Profile{
-		Person: newPerson(c.Self()), Name: p.DisplayName, Alias: account.Alias(c.Self()), Bio: p.Bio, ENSName: p.ENSName,
-	}
-	if p.Color != 0 {
-		shown.Color = contact.ColorName(p.Color)
-	}
-	var err error
-	if _, shown.Picture, err = c.stack.OwnPicture(picture.Thumbnail); err != nil && !errors.Is(err, stack.ErrNoPicture) {
-		return Profile{}, err
-	}
-	status, err := c.stack.Status()
-	if err != nil {
-		return Profile{}, err
-	}
-	if shown.Presence = status.Shown(time.Now()); shown.Presence != "" {
-		shown.PresenceText = status.Text
-	}
-	return shown, nil
-}
+func (c *Client) Profile(context.Context) (Profile, error) { return c.stack.ShowProfile() }
 
 // ProfileChange is what is to be told about us from now on; nil stays as it is.
 type ProfileChange struct {

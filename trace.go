@@ -3,18 +3,12 @@ package parley
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/parley-im/parley/account/key"
-	"github.com/parley-im/parley/app/activity"
-	"github.com/parley-im/parley/app/chat"
-	"github.com/parley-im/parley/app/pin"
-	"github.com/parley-im/parley/app/reaction"
+	"github.com/parley-im/parley/app/message"
 	storagepb "github.com/parley-im/parley/pb/storage"
-	"github.com/parley-im/parley/stack"
 	"github.com/parley-im/parley/storage"
 	wakumessage "github.com/parley-im/parley/waku/message"
 )
@@ -31,9 +25,10 @@ type Trace struct {
 // TraceStep is an event of the stream that is about a message. Which fields
 // there are depends on its type.
 type TraceStep struct {
-	Seq  uint64    `json:"seq"`
-	Time time.Time `json:"time"`
-	Type string    `json:"type"`
+	Seq uint64 `json:"seq"`
+	// Time is Unix time in milliseconds.
+	Time int64  `json:"time"`
+	Type string `json:"type"`
 	// State is the message's after it, or that of an entry of the activity
 	// centre.
 	State string `json:"state,omitempty"`
@@ -47,8 +42,11 @@ type TraceStep struct {
 	Clock uint64 `json:"clock,omitempty"`
 	Emoji string `json:"emoji,omitempty"`
 	// What says in a word what was done: received, sent, edited, deleted,
-	// reacted, retracted, pinned, unpinned, or the kind of an activity.
+	// reacted, retracted, pinned, unpinned, stored, segments, or the kind of an activity.
 	What string `json:"what,omitempty"`
+	// Done of Of segments of a large message were published then, or were here.
+	Done int `json:"done,omitempty"`
+	Of   int `json:"of,omitempty"`
 	// Why it failed.
 	Why string `json:"why,omitempty"`
 }
@@ -76,15 +74,15 @@ func (c *Client) Trace(ctx context.Context, id string) (Trace, error) {
 		return Trace{}, err
 	}
 	trace := Trace{Message: m, Steps: []TraceStep{}, Waiting: []WaitingEnvelope{}}
-	err = c.stack.Events(ctx, 0, false, func(e Event) error {
-		if !bytes.Contains(e.Data, []byte(parsed.String())) {
+	name := []byte(parsed.String())
+	err = c.Events(ctx, 0, false, func(e Event) error {
+		if !bytes.Contains(e.Data, name) {
 			return nil
 		}
-		step, about, err := traceStep(e, parsed.String(), c.Self())
-		if about {
+		if step, about := traceStep(e, parsed, c.Self()); about {
 			trace.Steps = append(trace.Steps, step)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return Trace{}, err
@@ -109,78 +107,61 @@ func (c *Client) Trace(ctx context.Context, id string) (Trace, error) {
 
 // traceStep shows an event that names a message, and tells whether it is about
 // it.
-func traceStep(e Event, id string, self key.Public) (s TraceStep, about bool, err error) {
-	s = TraceStep{Seq: e.Seq, Time: e.Time, Type: e.Type}
-	switch e.Type {
-	case EventMessage, EventMessageChanged:
-		var m chat.Message
-		if err = json.Unmarshal(e.Data, &m); err == nil && m.ID.String() == id {
-			about = true
-			s.message(&m, self)
-		}
-	case EventMessageState:
-		var change stack.StateChange
-		if err = json.Unmarshal(e.Data, &change); err == nil && change.ID == id {
-			about = true
-			s.State, s.Peers, s.Why = string(change.State), change.Peers, change.Why
-			if change.By != nil {
-				s.by(*change.By)
-			}
-		}
-	case EventReaction:
-		var r reaction.Reaction
-		if err = json.Unmarshal(e.Data, &r); err == nil && r.Message.String() == id {
-			about = true
-			s.What, s.Emoji, s.Clock = "reacted", r.Emoji.String(), r.Clock
-			if r.Retracted {
-				s.What = "retracted"
-			}
-			s.by(r.From)
-		}
-	case EventPin:
-		var p pin.Pin
-		if err = json.Unmarshal(e.Data, &p); err == nil && p.Message.String() == id {
-			about = true
-			s.What, s.Clock = "unpinned", p.Clock
-			if p.Pinned {
-				s.What = "pinned"
-			}
-			s.by(p.By)
-		}
-	case EventActivity:
-		var a activity.Entry
-		if err = json.Unmarshal(e.Data, &a); err == nil && a.Message == id {
-			about = true
-			s.What, s.State, s.Clock = string(a.Kind), string(a.State), a.Clock
-		}
-	case EventContactRequest:
-		var r stack.ContactRequest
-		if err = json.Unmarshal(e.Data, &r); err == nil && r.MessageID == id {
-			about = true
-			s.What = "received"
-			s.by(r.Key)
-		}
+func traceStep(e Event, id message.ID, self key.Public) (s TraceStep, about bool) {
+	data, err := e.Decode()
+	if err != nil {
+		return s, false // an older version wrote it
 	}
-	return s, about, err
+	s = TraceStep{Seq: e.Seq, Time: e.Time, Type: e.Type}
+	switch d := data.(type) {
+	case *Message:
+		about = d.ID == id
+		s.message(d, self)
+	case *StateChange:
+		about = d.ID == id
+		s.State, s.Peers, s.Why, s.By, s.ByKey = string(d.State), d.Peers, d.Why, d.By, d.ByKey
+	case *Stored:
+		about = d.ID == id
+		s.What = "stored"
+	case *Transfer:
+		about = slices.Contains(d.Messages, id)
+		s.What, s.State, s.Done, s.Of, s.By, s.ByKey = "segments", string(d.State), d.Done, d.Of, d.Peer, d.PeerKey
+	case *ReactionChange:
+		about = d.Message == id
+		s.What, s.Emoji, s.Clock, s.By, s.ByKey = "reacted", d.Emoji, d.Clock, d.From, d.FromKey
+		if d.Retracted {
+			s.What = "retracted"
+		}
+	case *Pin:
+		about = d.Message == id
+		s.What, s.Clock, s.By, s.ByKey = "unpinned", d.Clock, d.By, d.ByKey
+		if d.Pinned {
+			s.What = "pinned"
+		}
+	case *Activity:
+		about = d.Message == id.String()
+		s.What, s.State, s.Clock = string(d.Kind), string(d.State), d.Clock
+	case *ContactRequest:
+		about = d.Message == id
+		s.What, s.By, s.ByKey = "received", d.Key, d.PublicKey
+	}
+	return s, about
 }
 
 // message shows a message as it was at an event.
-func (s *TraceStep) message(m *chat.Message, self key.Public) {
-	s.State, s.Clock = string(m.State), m.Clock
-	s.by(m.From)
+func (s *TraceStep) message(m *Message, self key.Public) {
+	s.State, s.Clock, s.By, s.ByKey = string(m.State), m.Clock, m.From, m.FromKey
 	switch {
-	case m.Deleted != nil:
-		s.What, s.Clock = "deleted", m.Deleted.Clock
-		if by := m.Deleted.By; !by.IsZero() {
-			s.by(by)
+	case m.Deleted:
+		s.What, s.Clock = "deleted", m.DeletedClock
+		if by := m.DeletedBy; by != nil {
+			s.By, s.ByKey = by.Key, by.PublicKey
 		}
-	case m.Edited != nil:
-		s.What, s.Clock = "edited", m.Edited.Clock
+	case m.Edited:
+		s.What, s.Clock = "edited", m.EditedClock
 	case m.From == self:
 		s.What = "sent"
 	default:
 		s.What = "received"
 	}
 }
-
-func (s *TraceStep) by(pub key.Public) { s.By, s.ByKey = pub, pub.Hex() }

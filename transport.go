@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/stack"
 	"github.com/parley-im/parley/waku/node"
@@ -67,7 +69,27 @@ func (t *transport) Listening() bool {
 	return true
 }
 
-var _ stack.Transport = (*transport)(nil)
+// StoreNodes names the store nodes to ask about a pubsub topic.
+func (t *transport) StoreNodes(pubsubTopic string) (names []string) {
+	for _, p := range t.StorePeers(pubsubTopic) {
+		names = append(names, p.String())
+	}
+	return names
+}
+
+// QueryNode asks one store node for one page.
+func (t *transport) QueryNode(ctx context.Context, name string, q *store.Query) (*store.Page, error) {
+	id, err := peer.Decode(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.QueryPeer(ctx, id, q)
+}
+
+var (
+	_ stack.Transport  = (*transport)(nil)
+	_ stack.StoreNodes = (*transport)(nil)
+)
 
 // The methods a node has under the same name, for the reader.
 var _ interface {

@@ -7,32 +7,14 @@ import (
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/contact"
-	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/verify"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 )
 
 // Verification is a question that one contact has asked another to make sure of
 // them, and what became of it.
-type Verification struct {
-	ID message.ID `json:"id"`
-	// Key is the other; PublicKey is the same as 0x04…. Own tells that we have
-	// asked.
-	Person
-	Own bool `json:"own"`
-	// State is pending, accepted (that is, answered), declined, canceled,
-	// trusted or untrustworthy.
-	State     string `json:"state"`
-	Challenge string `json:"challenge"`
-	Response  string `json:"response,omitempty"`
-	// AskedClock and AnsweredClock are in milliseconds.
-	AskedClock    uint64 `json:"asked_clock"`
-	AnsweredClock uint64 `json:"answered_clock,omitempty"`
-}
-
-func newVerification(r verify.Request) Verification {
-	return Verification{r.ID, newPerson(r.Peer), r.Own, r.State.String(), r.Challenge, r.Response, r.AskedClock, r.AnsweredClock}
-}
+type Verification = view.Verification
 
 // Verifications returns the questions between us and somebody, oldest first.
 func (c *Client) Verifications(ctx context.Context, who string) ([]Verification, error) {
@@ -46,7 +28,7 @@ func (c *Client) Verifications(ctx context.Context, who string) ([]Verification,
 	}
 	all := make([]Verification, 0, len(known))
 	for _, r := range known {
-		all = append(all, newVerification(r))
+		all = append(all, view.NewVerification(r))
 	}
 	slices.SortFunc(all, func(a, b Verification) int { return cmp.Compare(a.AskedClock, b.AskedClock) })
 	return all, nil
@@ -84,7 +66,7 @@ func (c *Client) verification(ctx context.Context, who string, do func(key.Publi
 	if err != nil {
 		return Verification{}, err
 	}
-	return newVerification(r), nil
+	return view.NewVerification(r), nil
 }
 
 // Trust marks somebody as trusted, untrustworthy, or unknown, which is neither.

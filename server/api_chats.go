@@ -78,6 +78,14 @@ func (a *apiServer) registerChats(api huma.API) {
 		func(ctx context.Context, in *chatName) (*body[[]parley.Pin], error) {
 			return answer(a.client.Pins(ctx, in.Chat))
 		})
+	type mentionable struct {
+		Chat string `path:"chat"`
+		Text string `query:"text" required:"true" doc:"What was typed, up to the end of an unfinished mention"`
+	}
+	huma.Register(api, operation("list-mentionable", http.MethodGet, "/chats/{chat}/mentionable", "Whom a text that is being typed can mention"),
+		func(ctx context.Context, in *mentionable) (*body[[]parley.Mentionable], error) {
+			return answer(a.client.Mentionable(ctx, in.Chat, in.Text))
+		})
 	huma.Register(api, operation("get-draft", http.MethodGet, "/chats/{chat}/draft", "What was begun in a chat and not sent"),
 		func(ctx context.Context, in *chatName) (*body[parley.Draft], error) {
 			return answer(a.client.Draft(ctx, in.Chat))

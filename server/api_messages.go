@@ -25,9 +25,24 @@ type sendRequest struct {
 		ReplyTo string        `json:"reply_to,omitempty" doc:"Id of the message this one answers"`
 		Images  [][]byte      `json:"images,omitempty" doc:"PNG, JPEG, WebP or GIF in base64; several are an album, a message each"`
 		Sticker *chat.Sticker `json:"sticker,omitempty"`
-		Audio   *chat.Audio   `json:"audio,omitempty" doc:"A recording: format aac or amr, payload in base64"`
+		Audio   *sendAudio    `json:"audio,omitempty" doc:"A recording, AAC in ADTS frames or AMR, payload in base64; what is not sound is left out"`
 		Preview bool          `json:"preview,omitempty" doc:"Look up from this machine where the links lead, for everybody to see"`
+		Mention bool          `json:"mention,omitempty" doc:"Mention whom the text calls by @ and a name"`
 	}
+}
+
+// sendAudio is a recording that is to be sent.
+type sendAudio struct {
+	Format     string `json:"format,omitempty" doc:"aac or amr; what the sound itself is counts"`
+	Payload    []byte `json:"payload" minLength:"1"`
+	DurationMS uint64 `json:"duration_ms,omitempty" doc:"How long the sound itself is counts"`
+}
+
+func (a *sendAudio) recording() *chat.Audio {
+	if a == nil {
+		return nil
+	}
+	return &chat.Audio{Format: a.Format, Payload: a.Payload, DurationMS: a.DurationMS}
 }
 
 // Resolve implements huma.Resolver.
@@ -50,7 +65,7 @@ func (a *apiServer) registerMessages(api huma.API) {
 	huma.Register(api, send, func(ctx context.Context, in *sendRequest) (*body[parley.Message], error) {
 		b := in.Body
 		return answer(a.client.Send(ctx, b.To, b.Text, parley.SendOptions{
-			ReplyTo: b.ReplyTo, Images: b.Images, Sticker: b.Sticker, Audio: b.Audio, Preview: b.Preview,
+			ReplyTo: b.ReplyTo, Images: b.Images, Sticker: b.Sticker, Audio: b.Audio.recording(), Preview: b.Preview, Mention: b.Mention,
 		}))
 	})
 	type list struct {
@@ -102,11 +117,12 @@ func (a *apiServer) registerChanges(api huma.API) {
 		Body struct {
 			Text    string `json:"text" minLength:"1"`
 			Preview bool   `json:"preview,omitempty" doc:"As for a new message; without it the message has no previews then"`
+			Mention bool   `json:"mention,omitempty" doc:"Mention whom the text calls by @ and a name"`
 		}
 	}
 	huma.Register(api, operation("edit-message", http.MethodPost, "/messages/{id}/edit", "Give a message of ours another text"),
 		func(ctx context.Context, in *messageEdit) (*body[parley.Message], error) {
-			return answer(a.client.Edit(ctx, in.ID, in.Body.Text, parley.EditOptions{Preview: in.Body.Preview}))
+			return answer(a.client.Edit(ctx, in.ID, in.Body.Text, parley.EditOptions{Preview: in.Body.Preview, Mention: in.Body.Mention}))
 		})
 	type messageDelete struct {
 		ID   string `path:"id"`
@@ -172,7 +188,7 @@ func (a *apiServer) registerContent(api huma.API) {
 		func(ctx context.Context, in *link) (*pictureBody, error) {
 			return pictured(a.client.LinkImage(ctx, in.ID, in.N))
 		})
-	huma.Register(api, fileOperation("message-audio", "/messages/{id}/audio", "The recording of a message, as it came", "audio/aac", "audio/amr", "application/octet-stream"),
+	huma.Register(api, fileOperation("message-audio", "/messages/{id}/audio", "The sound of a message's recording", "audio/aac", "audio/amr"),
 		func(ctx context.Context, in *messageID) (*pictureBody, error) {
 			r, err := a.client.MessageAudio(ctx, in.ID)
 			return file(r.Type, r.Data, err)

@@ -112,9 +112,9 @@ func TestPictureRoutes(t *testing.T) {
 			t.Errorf("%s: %v", path, r.Header)
 		}
 	}
-	audio := made[parley.Message](a, "/messages", object{"to": bob.String(), "audio": object{"format": "aac", "payload": []byte{0xff, 0xf1, 0}, "duration_ms": 1000}})
+	audio := made[parley.Message](a, "/messages", object{"to": bob.String(), "audio": object{"format": "aac", "payload": []byte{0xff, 0xf1, 0x4c, 0x80, 0x01, 0x1f, 0xfc, 0x21}, "duration_ms": 1000}})
 	r := a.request(http.MethodGet, "/api/v1/messages/"+audio.ID.String()+"/audio", "", nil)
-	if raw, _ := io.ReadAll(r.Body); r.Header.Get("Content-Type") != "audio/aac" || len(raw) != 3 || r.Header.Get("X-Content-Type-Options") != "nosniff" {
+	if raw, _ := io.ReadAll(r.Body); r.Header.Get("Content-Type") != "audio/aac" || len(raw) != 8 || r.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("audio %v %v", r.Header, raw)
 	}
 	if p := made[parley.Profile](a, "/profile/picture", object{"image": pixels(t, 300, 300), "show_to": "contacts"}); p.Picture != "contacts" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack"
 )
 
 // eventsRequest says which part of the stream is wanted.
@@ -27,11 +28,24 @@ type eventsRequest struct {
 // registerEvents adds the durable event stream, as server-sent events or as
 // JSON lines.
 func (a *apiServer) registerEvents(api huma.API) {
+	schemas := api.OpenAPI().Components.Schemas
+	event := schemas.Schema(reflect.TypeFor[parley.Event](), true, "Event")
+	described := schemas.SchemaFromRef(event.Ref)
+	data := &huma.Schema{Description: "What the type says"}
+	known := make(map[string]bool)
+	for _, e := range stack.EventTypes() {
+		described.Properties["type"].Enum = append(described.Properties["type"].Enum, e.Name)
+		if s := schemas.Schema(e.Data, true, ""); !known[s.Ref] {
+			known[s.Ref] = true
+			data.AnyOf = append(data.AnyOf, s)
+		}
+	}
+	described.Properties["data"] = data
 	op := operation("events", http.MethodGet, "/events", "The durable event stream")
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: "One event a line, or one server-sent event each with its sequence number as id",
 		Content: map[string]*huma.MediaType{
-			"application/jsonl": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[parley.Event](), true, "Event")},
+			"application/jsonl": {Schema: event},
 			"text/event-stream": {},
 		},
 	}}

@@ -100,7 +100,7 @@ func schemaName(t reflect.Type, hint string) string {
 		t = t.Elem()
 	}
 	switch pkg := path.Base(t.PkgPath()); {
-	case t.Name() == "", pkg == "parley", pkg == "server", pkg == "storage", pkg == ".":
+	case t.Name() == "", pkg == "parley", pkg == "server", pkg == "storage", pkg == "view", pkg == ".":
 		return name
 	default:
 		return strings.ToUpper(pkg[:1]) + pkg[1:] + name

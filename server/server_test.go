@@ -228,7 +228,7 @@ const described = `
 	POST:/messages/{id}/pin POST:/messages/{id}/unpin
 	GET:/chats GET:/chats/{chat} POST:/chats/{chat}/read POST:/chats/{chat}/mute POST:/chats/{chat}/unmute
 	POST:/chats/{chat}/clear POST:/chats/{chat}/delete POST:/chats/{chat}/pin POST:/chats/{chat}/unpin
-	GET:/chats/{chat}/pins GET:/chats/{chat}/draft POST:/chats/{chat}/draft
+	GET:/chats/{chat}/pins GET:/chats/{chat}/draft GET:/chats/{chat}/mentionable POST:/chats/{chat}/draft
 	GET:/groups POST:/groups GET:/groups/{group} GET:/groups/{group}/image POST:/groups/{group}/image
 	POST:/groups/{group}/add POST:/groups/{group}/remove POST:/groups/{group}/admin POST:/groups/{group}/step-down
 	POST:/groups/{group}/join POST:/groups/{group}/leave POST:/groups/{group}/rename POST:/groups/{group}/color

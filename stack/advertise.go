@@ -87,8 +87,7 @@ func (s *Stack) introduce(t *step, to key.Public) error {
 	if err != nil || sealed == nil {
 		return err
 	}
-	rule, _ := message.RuleFor(apppb.ApplicationMetadataMessage_CONTACT_UPDATE, message.OneToOne)
-	return s.ship(t, frame{rule: rule, to: to}, sealed, s.partition(to))
+	return s.shipAdvert(t, to, sealed)
 }
 
 // purge forgets what is too old to come again.
@@ -100,7 +99,13 @@ func (s *Stack) purge(t *step) error {
 	if _, err := t.PurgeMarks(t.now.Add(-marksKept)); err != nil {
 		return err
 	}
-	if err := s.segments.Purge(t.Core("segment"), t.now); err != nil {
+	if err := s.purgeLarge(t); err != nil {
+		return err
+	}
+	if err := s.session.PurgeBreaks(t.Core("session"), t.now); err != nil {
+		return err
+	}
+	if _, err := t.PurgeForeign(t.now.Add(-marksKept)); err != nil {
 		return err
 	}
 	if n, err := t.ExpireWaiting(t.now); err != nil || n == storage.WorkSlice {

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/verify"
 	storagepb "github.com/parley-im/parley/pb/storage"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -99,7 +100,7 @@ func (s *Stack) changeChat(t *step, room chat.Chat) error {
 		return err
 	}
 	t.tidy = true
-	return t.event(EventChat, room)
+	return s.chatEvent(t, room)
 }
 
 // unreadMost is how many unread messages of a chat are looked at, the newest
@@ -198,7 +199,7 @@ func (s *Stack) abandon(t *step, to key.Public) error {
 			return true, nil
 		}
 		given[m.ID] = true
-		return true, s.setState(t, m.ID, StateChange{State: chat.Failed, Why: "the contact was blocked"})
+		return true, s.setState(t, m.ID, view.StateChange{State: chat.Failed, Why: "the contact was blocked"})
 	})
 	if err != nil {
 		return err

@@ -285,7 +285,7 @@ func TestContactsOnly(t *testing.T) {
 		}
 		first := carol.firstTo(alice)
 		// Who they are is not gated: names are shown beside what was said before.
-		ungated := append(slices.Clone(lowerFamilies), "mark/", "app/", "contact/", "event/", "counter/event")
+		ungated := append(slices.Clone(lowerFamilies), "mark/", "app/", "contact/", "event/", "counter/event", "published/")
 		before := content(t, alice.db, ungated...)
 		carol.send(alice, "hello?")
 		carol.must(carol.AddContact(alice.key.Public(), "please"))

@@ -1,8 +1,10 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,18 +45,20 @@ var (
 
 // Progress tells how fetching missed messages goes.
 type Progress struct {
+	// Active tells that it goes on.
 	Active bool `json:"active"`
-	// Since is the oldest time asked for.
-	Since time.Time `json:"since,omitzero"`
-	// Topics fetched of all.
+	// Since is the oldest time asked for, in milliseconds.
+	Since int64 `json:"since,omitempty"`
+	// Topics is how many content topics were fetched, Of how many there are to
+	// fetch.
 	Topics int `json:"topics"`
 	Of     int `json:"of"`
-	// Pages read and envelopes found in them, known ones included; New are
-	// those for us that were not known.
+	// Pages is how many were read, Envelopes how many were found on them, known
+	// ones included, and New how many of those are for us and were not known.
 	Pages     int `json:"pages"`
 	Envelopes int `json:"envelopes"`
 	New       int `json:"new"`
-	// Error of the last attempt, when it did not get through.
+	// Error is that of the last attempt, when it did not get through.
 	Error string `json:"error,omitempty"`
 }
 
@@ -81,8 +85,42 @@ type span struct {
 	pubsub string
 	topics []string
 	since  time.Time
+	// until is the end, the zero time for none.
+	until time.Time
 	// local: self-addressed, known by queries alone.
 	local bool
+}
+
+// place is a pubsub topic with the content topics that are for us there.
+type place struct {
+	pubsub string
+	topics []string
+	local  bool
+}
+
+// parts are the content topics, as many as one query may have at a time.
+func (p place) parts() [][]string { return slices.Collect(slices.Chunk(p.topics, topicsPerQuery)) }
+
+// listened is what to ask store nodes for: all that is subscribed to, and what
+// is self-addressed. Large messages on shards of their own are not among it.
+func (s *Stack) listened() (all []place) {
+	want := s.wanted()
+	for _, pubsub := range slices.Sorted(maps.Keys(want)) {
+		all = append(all, place{pubsub, want[pubsub], false})
+	}
+	own := s.contentTopics(func(f filter) bool { return f.local })
+	for _, pubsub := range s.network.LocalTopics() {
+		// Where global traffic shares the shard, most is asked for already.
+		rest := slices.DeleteFunc(slices.Clone(own), func(name string) bool { return slices.Contains(want[pubsub], name) })
+		all = append(all, place{pubsub, rest, true})
+	}
+	return all
+}
+
+// byTime are spans in the order in which they are fetched: oldest first, and
+// always the same.
+func byTime(a, b span) int {
+	return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.pubsub, b.pubsub), slices.Compare(a.topics, b.topics))
 }
 
 // historyMarks are until when topics were fetched.
@@ -143,16 +181,16 @@ func (s *Stack) missing() (spans []span, err error) {
 		if err != nil {
 			return err
 		}
-		add := func(pubsub string, topics []string, local bool) error {
+		for _, p := range s.listened() {
 			groups := map[time.Time][]string{}
-			for _, name := range topics {
-				done, err := tx.Mark(markName(pubsub, name))
+			for _, name := range p.topics {
+				done, err := tx.Mark(markName(p.pubsub, name))
 				if err != nil {
 					return err
 				}
 				// Listening keeps a fetched topic complete, except those that
 				// are only queried.
-				if !done.IsZero() && !local && online.After(done) {
+				if !done.IsZero() && !p.local && online.After(done) {
 					done = online
 				}
 				since := done.Add(-historyOverlap)
@@ -163,28 +201,13 @@ func (s *Stack) missing() (spans []span, err error) {
 			}
 			for since, names := range groups {
 				for part := range slices.Chunk(names, topicsPerQuery) {
-					spans = append(spans, span{pubsub, part, since, local})
+					spans = append(spans, span{pubsub: p.pubsub, topics: part, since: since, local: p.local})
 				}
-			}
-			return nil
-		}
-		want := s.wanted()
-		for pubsub, topics := range want {
-			if err := add(pubsub, topics, false); err != nil {
-				return err
-			}
-		}
-		own := s.contentTopics(func(f filter) bool { return f.local })
-		for _, pubsub := range s.network.LocalTopics() {
-			// Where global traffic shares the shard, most is queried already.
-			rest := slices.DeleteFunc(slices.Clone(own), func(name string) bool { return slices.Contains(want[pubsub], name) })
-			if err := add(pubsub, rest, true); err != nil {
-				return err
 			}
 		}
 		return nil
 	})
-	slices.SortFunc(spans, func(a, b span) int { return a.since.Compare(b.since) })
+	slices.SortFunc(spans, byTime)
 	return spans, err
 }
 
@@ -199,7 +222,7 @@ func (s *Stack) fetch(ctx context.Context, transport Transport, spans []span) (c
 	for _, sp := range spans {
 		topics += len(sp.topics)
 	}
-	s.report(func(p *Progress) { *p = Progress{Active: true, Of: topics, Since: spans[0].since} })
+	s.report(func(p *Progress) { *p = Progress{Active: true, Of: topics, Since: spans[0].since.UnixMilli()} })
 	for try := 1; ; try++ {
 		left, err := s.fetchOnce(ctx, transport, spans)
 		if errors.Is(err, storage.ErrIO) {
@@ -268,6 +291,7 @@ func (s *Stack) fetchSpan(ctx context.Context, transport Transport, sp span) err
 		Limit:         historyPage,
 	}
 	cursors := make(map[message.Hash]bool)
+	var aliens []message.Hash
 	for {
 		page, err := transport.Query(ctx, q)
 		if errors.Is(err, store.ErrAnswerSize) && q.Limit > 1 {
@@ -296,6 +320,8 @@ func (s *Stack) fetchSpan(ctx context.Context, transport Transport, sp span) err
 				return err
 			} else if ours {
 				fresh++
+			} else if until.Sub(time.Unix(0, m.Message.GetTimestamp())) < reconcileWindow {
+				aliens = append(aliens, m.Hash)
 			}
 		}
 		s.report(func(p *Progress) { p.Pages++; p.Envelopes += len(page.Messages); p.New += fresh })
@@ -317,6 +343,13 @@ func (s *Stack) fetchSpan(ctx context.Context, transport Transport, sp span) err
 	return s.update(func(t *step) error {
 		for _, name := range sp.topics {
 			if err := t.SetMark(markName(sp.pubsub, name), until); err != nil {
+				return err
+			}
+		}
+		// The comparison with store nodes looks that far back, and must not
+		// fetch them again.
+		for _, h := range aliens {
+			if err := t.MarkForeign(h, t.now); err != nil {
 				return err
 			}
 		}

@@ -97,6 +97,9 @@ func TestComingBack(t *testing.T) {
 			t.Fatalf("%d of %d arrived", len(got), len(want))
 		}
 		for _, q := range bobby.link.queries {
+			if q.PubsubTopic == topic.Pubsub(16, 992) {
+				continue // where large messages are, which are looked for by hash
+			}
 			if !q.IncludeData || len(q.ContentTopics) == 0 || len(q.ContentTopics) > topicsPerQuery || !q.Forward || q.Limit != 100 {
 				t.Fatalf("asked %+v", q)
 			}
@@ -104,7 +107,7 @@ func TestComingBack(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		first, last := seen[0], seen[len(seen)-1]
-		if !first.Active || first.Of == 0 || first.Topics != 0 || first.Since.After(time.Now().Add(-4*time.Minute)) {
+		if !first.Active || first.Of == 0 || first.Topics != 0 || time.UnixMilli(first.Since).After(time.Now().Add(-4*time.Minute)) {
 			t.Errorf("it begins with %+v", first)
 		}
 		if last.Active || last.Topics != last.Of || last.Error != "" || last.Envelopes < 250 || last.Pages < 3 {

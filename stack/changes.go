@@ -120,7 +120,7 @@ func (s *Stack) rewrite(t *step, place chat.Place, before, after *chat.Message) 
 		if err := s.store(t, place, m); err != nil {
 			return err
 		}
-		if err := t.event(EventMessageChanged, m); err != nil {
+		if err := s.messageEvent(t, EventMessageChanged, m); err != nil {
 			return err
 		}
 	}
@@ -129,7 +129,7 @@ func (s *Stack) rewrite(t *step, place chat.Place, before, after *chat.Message) 
 
 func (s *Stack) onEdit(t *step, in incoming) error {
 	m := new(apppb.EditMessage)
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	id, err := chat.ValidateEdit(m, in.reference())
@@ -141,7 +141,7 @@ func (s *Stack) onEdit(t *step, in incoming) error {
 
 func (s *Stack) onDelete(t *step, in incoming) error {
 	m := new(apppb.DeleteMessage)
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	id, err := chat.ValidateDelete(m, in.reference())
@@ -149,6 +149,19 @@ func (s *Stack) onDelete(t *step, in incoming) error {
 		return err
 	}
 	return s.change(t, in, m, id, func(before *chat.Message, by chat.Change) (*chat.Message, error) { return before.Delete(m, by) })
+}
+
+// onThread takes note of what a thread is called.
+func (s *Stack) onThread(t *step, in incoming) error {
+	m := new(apppb.ThreadMetadata)
+	if err := in.read(m); err != nil {
+		return err
+	}
+	id, err := chat.ValidateThread(m, in.Author, in.reference())
+	if err != nil {
+		return err
+	}
+	return s.change(t, in, m, id, func(before *chat.Message, by chat.Change) (*chat.Message, error) { return before.NameThread(m, by) })
 }
 
 // EditMessage gives a message of ours another text and other previews.
@@ -227,7 +240,7 @@ func (s *Stack) onDeleteForMe(t *step, in incoming) error {
 		return errNotOwn
 	}
 	d := new(apppb.SyncDeleteForMeMessage)
-	if err := proto.Unmarshal(in.Payload, d); err != nil {
+	if err := in.read(d); err != nil {
 		return err
 	}
 	id, err := chat.ValidateDeleteForMe(d)

@@ -5,12 +5,14 @@ import (
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/activity"
+	"github.com/parley-im/parley/app/audio"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -23,7 +25,8 @@ type Content struct {
 	// Images are encoded pictures in any form that app/picture reads; what is
 	// sent of them is smaller and without metadata. Several are an album.
 	Images [][]byte
-	// Sticker and Audio exclude each other and images.
+	// Sticker and Audio exclude each other and images. Of a recording the sound
+	// alone is sent; format and duration are found there.
 	Sticker *chat.Sticker
 	Audio   *chat.Audio
 	// Links and StatusLinks are previews of what the text links to.
@@ -124,11 +127,22 @@ func (s *Stack) compose(d chat.Draft, c Content, images []chat.Image) ([]*apppb.
 	case c.Sticker != nil:
 		m, err = chat.StickerMessage(d, *c.Sticker)
 	case c.Audio != nil:
-		m, err = chat.AudioMessage(d, *c.Audio)
+		m, err = soundMessage(d, *c.Audio)
 	default:
 		m, err = chat.TextMessage(d)
 	}
 	return []*apppb.ChatMessage{m}, err
+}
+
+// soundMessage builds the message of a recording: of its sound alone, and as what
+// that is, whatever was said of it.
+func soundMessage(d chat.Draft, a chat.Audio) (*apppb.ChatMessage, error) {
+	r, err := audio.Clean(a.Payload)
+	if err != nil {
+		return nil, err
+	}
+	a.Format, a.DurationMS, a.Payload = string(r.Format), uint64(r.Duration.Milliseconds()), r.Data
+	return chat.AudioMessage(d, a)
 }
 
 // keep stores a new message of a chat, tells of it, and handles what has waited
@@ -159,7 +173,7 @@ func (s *Stack) keep(t *step, place chat.Place, m *chat.Message) error {
 	if err := s.store(t, place, m); err != nil {
 		return err
 	}
-	if err := t.event(EventMessage, m); err != nil {
+	if err := s.messageEvent(t, EventMessage, m); err != nil {
 		return err
 	}
 	return s.arrived(t, message.MessageTarget(m.ID))
@@ -256,7 +270,7 @@ func (s *Stack) note(t *step, e activity.Entry) error {
 	if err != nil || known && before == after {
 		return err
 	}
-	return t.event(EventActivity, after)
+	return t.event(EventActivity, view.NewActivity(after))
 }
 
 // Messages returns the messages of a chat in order, or those of all chats,

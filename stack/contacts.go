@@ -150,7 +150,7 @@ func (s *Stack) changeContact(t *step, before, after contact.Contact, effects co
 	was := before
 	was.UpdatedClock = after.UpdatedClock
 	if was != after {
-		if err := t.event(EventContact, after); err != nil {
+		if err := s.contactEvent(t, after); err != nil {
 			return after, err
 		}
 	}

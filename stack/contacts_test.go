@@ -12,6 +12,7 @@ import (
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -59,11 +60,11 @@ func TestContactLife(t *testing.T) {
 		alice.must(alice.AddContact(bobby.key.Public(), "may I?"))
 		become(t, alice, bobby, asked)
 		announced := eventsOf(t, bobby.Stack, EventContactRequest)
-		var request ContactRequest
+		var request view.ContactRequest
 		if len(announced) != 1 || json.Unmarshal(announced[0].Data, &request) != nil {
 			t.Fatalf("%d requests announced", len(announced))
 		}
-		if request.Key != alice.key.Public() || request.Text != "may I?" || request.Name != "Alice" || request.MessageID != alice.of(bobby).SentRequest {
+		if request.Key != alice.key.Public() || request.Text != "may I?" || request.Name != "Alice" || request.Message.String() != alice.of(bobby).SentRequest {
 			t.Errorf("announced %+v", request)
 		}
 		// Declining is silent: the other still waits.
@@ -227,7 +228,7 @@ func TestRename(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		events := eventsOf(t, alice.Stack, EventContact)
-		var c contact.Contact
+		var c view.Contact
 		if err := json.Unmarshal(events[len(events)-1].Data, &c); err != nil || c.Nickname != "Bob the plumber" {
 			t.Errorf("event %s", events[len(events)-1].Data)
 		}
@@ -297,7 +298,8 @@ func TestIdentityReachesContacts(t *testing.T) {
 	})
 }
 
-// A status is news once; it makes what waits for its author go out at once.
+// A status is news once; it makes what waits for its author go out within a
+// minute.
 func TestPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(56)
@@ -319,10 +321,10 @@ func TestPresence(t *testing.T) {
 			}, nil)
 			pass(time.Second)
 		}
-		eventually(t, 25*time.Second, "it arrives", func() bool { return len(bobby.heard(alice)) == 1 })
+		eventually(t, time.Minute, "it arrives", func() bool { return len(bobby.heard(alice)) == 1 })
 		events := eventsOf(t, alice.Stack, EventPresence)
-		var p Presence
-		if len(events) != 1 || json.Unmarshal(events[0].Data, &p) != nil || p.Key != bobby.key.Public() || p.Text != "back" || p.Status != "always_online" {
+		var p view.Presence
+		if len(events) != 1 || json.Unmarshal(events[0].Data, &p) != nil || p.Key != bobby.key.Public() || p.PresenceText != "back" || p.Presence != "always_online" {
 			t.Errorf("%d events, %+v", len(events), p)
 		}
 	})

@@ -245,19 +245,19 @@ func TestPicturesStickersAudio(t *testing.T) {
 		}
 		for i, m := range sent {
 			got := bobby.in(m.ID)
-			if got.Image == nil || got.Image.AlbumID == "" || got.Image.AlbumImages != 3 || !bytes.Equal(got.Image.Payload, m.Image.Payload) || got.Image.Width != 64 {
+			if got.Image == nil || got.Image.AlbumID == "" || got.Image.AlbumImages != 3 || !bytes.Equal(bobby.payload(m.ID, chat.PayloadImage), m.Image.Payload) || got.Image.Bytes != len(m.Image.Payload) || got.Image.Width != 64 {
 				t.Errorf("image %d arrived as %+v", i, got.Image)
 			}
 		}
 		sticker := alice.tells(in.id(alice), Content{Sticker: &chat.Sticker{Hash: "e3010170", Pack: 7}})[0]
-		audio := alice.tells(in.id(alice), Content{Audio: &chat.Audio{Format: "aac", Payload: []byte("recorded"), DurationMS: 1500}})[0]
+		audio := alice.tells(in.id(alice), Content{Audio: &chat.Audio{Format: "aac", Payload: recorded(75), DurationMS: 1}})[0]
 		emoji := alice.says(in.id(alice), "🙂🙂")
 		settle(t, in.people...)
 		in.agree()
 		if got := bobby.in(sticker.ID); got.Sticker == nil || *got.Sticker != (chat.Sticker{Hash: "e3010170", Pack: 7}) || got.ContentType != "sticker" {
 			t.Errorf("%+v", got)
 		}
-		if got := bobby.in(audio.ID); got.Audio == nil || string(got.Audio.Payload) != "recorded" || got.Audio.DurationMS != 1500 || got.ContentType != "audio" {
+		if got := bobby.in(audio.ID); got.Audio == nil || !bytes.Equal(bobby.payload(audio.ID, chat.PayloadAudio), recorded(75)) || got.Audio.DurationMS != 1500 || got.Audio.Format != "amr" || got.ContentType != "audio" {
 			t.Errorf("%+v", got)
 		}
 		if got := bobby.in(emoji.ID); got.ContentType != "emoji" {
@@ -268,7 +268,7 @@ func TestPicturesStickersAudio(t *testing.T) {
 		}
 		// What is too large is refused here, before anything is sent.
 		refused(alice, "a recording that is too large", func() error {
-			_, err := alice.Say(in.id(alice), Content{Audio: &chat.Audio{Format: "aac", Payload: make([]byte, chat.MaxAudio+1), DurationMS: 1}})
+			_, err := alice.Say(in.id(alice), Content{Audio: &chat.Audio{Format: "aac", Payload: recorded(2*60*50 + 1)}})
 			return err
 		})
 		refused(alice, "what is no picture", func() error { _, err := alice.Say(in.id(alice), Content{Images: [][]byte{[]byte("x")}}); return err })

@@ -257,7 +257,7 @@ func (pl *player) layer(t *testing.T, e *recordedEnvelope) string {
 			return err
 		}
 		where = "encryption"
-		inner, public, err := pl.decrypt(s, e.opened.Signer, whole)
+		inner, public, err := pl.decrypt(s, e.opened.Signer, whole.Payload)
 		if err != nil {
 			return err
 		}

@@ -2,107 +2,109 @@ package stack
 
 import (
 	"context"
+	"reflect"
 	"sync"
 
-	"github.com/parley-im/parley/account/key"
-	"github.com/parley-im/parley/app/chat"
-	"github.com/parley-im/parley/app/picture"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
 // The types of durable events. Names and fields are stable; fields are only
-// added.
+// added. What is said of them here is docs/events.md, which a test writes.
 const (
-	// EventMessage: a message was received or sent; data is the chat.Message.
+	// EventMessage means that a message is there. It comes once for each message:
+	// when it was received, from somebody else or from another device of ours,
+	// and when it was made here, in state pending.
 	EventMessage = "message"
-	// EventMessageState: a sent message's delivery state changed; data is a
-	// StateChange.
+	// EventMessageState means that a message of ours has come further: published
+	// to a peer, acknowledged by the recipient, or given up.
 	EventMessageState = "message.state"
-	// EventMessageChanged: a message was edited or deleted; data is the
-	// chat.Message as it is now.
+	// EventMessageChanged means that a message was edited or deleted, for everyone
+	// or for us alone. The data is the message as it is now; of an album that is
+	// deleted there is an event for each picture.
 	EventMessageChanged = "message.changed"
-	// EventReaction: somebody reacted to a message or takes it back; data is
-	// the reaction.Reaction.
+	// EventReaction means that somebody, or we, reacted to a message or took it
+	// back.
 	EventReaction = "message.reaction"
-	// EventPin: a message was pinned or unpinned; data is the pin.Pin.
+	// EventPin means that somebody, or we, pinned a message or unpinned it.
 	EventPin = "message.pin"
-	// EventGroup: a private group changed; data is a GroupChange.
+	// EventGroup means that a private group has changed, whoever did it: its
+	// members, admins, name, colour or picture. There is one for each change.
 	EventGroup = "group"
-	// EventGroupRequest: somebody asks to be added to a group, or was turned
-	// down; data is the group.Invitation.
+	// EventGroupRequest means that there is news of a request to be added to a
+	// group: somebody asks us or we ask, it was turned down, or who asked was
+	// added.
 	EventGroupRequest = "group.request"
-	// EventVerification: a contact verification came or got on; data is the
-	// verify.Request.
+	// EventVerification means that there is news of a contact verification: it was
+	// asked, answered, declined, taken back or judged, on either side.
 	EventVerification = "contact.verification"
-	// EventActivity: the activity centre has an entry that is new or has
-	// changed; data is the activity.Entry.
+	// EventActivity means that the activity centre has an entry that is new or has
+	// changed, by itself or because somebody said so.
 	EventActivity = "activity"
-	// EventChat: a chat was read, muted, cleared, renamed …; data is the
-	// chat.Chat.
+	// EventActivityRead means that entries of the activity centre were marked as
+	// read, all up to a clock at once. There is no event for each of them, and
+	// several of these where there are many entries.
+	EventActivityRead = "activity.read"
+	// EventChat means that something was done to a chat here: it was read, muted,
+	// cleared, deleted, pinned, or brought back by a new contact. Messages and
+	// changes of groups, which change a chat too, have events of their own.
 	EventChat = "chat"
-	// EventContact: a contact changed; data is the contact.
+	// EventContact means that what is known of somebody has changed: the relation,
+	// a name, what they say of themselves, our judgement.
 	EventContact = "contact"
-	// EventPicture: somebody's profile picture changed; data is a Picture.
+	// EventPicture means that somebody's profile picture is another one, or is
+	// there no more. The picture itself is had by a call of its own.
 	EventPicture = "contact.picture"
-	// EventContactRequest: somebody asks to become a contact; data is a
-	// ContactRequest.
+	// EventContactRequest means that somebody asks to become a contact. What they
+	// write with it is a message, too.
 	EventContactRequest = "contact.request"
-	// EventPresence: somebody published a status, or we did; data is a Presence.
+	// EventPresence means that somebody said something new about being there, or
+	// that we did.
 	EventPresence = "presence"
-	// EventProfile: what others are told about us was changed here; data is an
-	// OwnProfile.
+	// EventProfile means that what others are told about us was changed here.
 	EventProfile = "profile"
-	// EventUndecryptable: a message to us could not be decrypted; data is an
-	// Undecryptable.
+	// EventUndecryptable means that a message from somebody we know could not be
+	// read. Those of strangers are only counted.
 	EventUndecryptable = "undecryptable"
-	// EventHistory: something missed was fetched from store nodes; data is the
-	// last Progress.
+	// EventHistory means that messages which were missed have been fetched from
+	// store nodes. It comes when the fetch is over, after the events of what was
+	// found.
 	EventHistory = "history"
 )
 
-// StateChange is the data of EventMessageState.
-type StateChange struct {
-	ID    string     `json:"id"`
-	Chat  string     `json:"chat"`
-	State chat.State `json:"state"`
-	// Peers is how many peers took it, in state sent.
-	Peers int `json:"peers,omitempty"`
-	// By acknowledged it, in state delivered.
-	By *key.Public `json:"by,omitempty"`
-	// Why it failed, in state failed.
-	Why string `json:"why,omitempty"`
+// EventType is a type of events and that of its data.
+type EventType struct {
+	Name string
+	// Data is the Go type that Event.Data is the JSON of.
+	Data reflect.Type
 }
 
-// ContactRequest is the data of EventContactRequest.
-type ContactRequest struct {
-	Key       key.Public `json:"key"`
-	Name      string     `json:"name"`
-	Text      string     `json:"text"`
-	MessageID string     `json:"message_id"`
-}
-
-// Presence is the data of EventPresence.
-type Presence struct {
-	Key    key.Public `json:"key"`
-	Status string     `json:"status"`
-	Text   string     `json:"text,omitempty"`
-}
-
-// OwnProfile is the data of EventProfile.
-type OwnProfile struct {
-	DisplayName string `json:"display_name"`
-	ENSName     string `json:"ens_name,omitempty"`
-	Bio         string `json:"bio,omitempty"`
-	Color       uint32 `json:"color,omitempty"`
-	// Picture is who may see our picture, empty when there is none.
-	Picture picture.ShowTo `json:"picture,omitempty"`
-}
-
-// Undecryptable is the data of EventUndecryptable.
-type Undecryptable struct {
-	From  key.Public `json:"from"`
-	Hash  string     `json:"hash"`
-	Cause string     `json:"cause"`
+// EventTypes returns the types of events, in the order of the documentation.
+func EventTypes() []EventType {
+	return []EventType{
+		{EventMessage, reflect.TypeFor[view.Message]()},
+		{EventMessageState, reflect.TypeFor[view.StateChange]()},
+		{EventMessageStored, reflect.TypeFor[view.Stored]()},
+		{EventTransfer, reflect.TypeFor[view.Transfer]()},
+		{EventMessageChanged, reflect.TypeFor[view.Message]()},
+		{EventReaction, reflect.TypeFor[view.ReactionChange]()},
+		{EventPin, reflect.TypeFor[view.Pin]()},
+		{EventChat, reflect.TypeFor[view.Chat]()},
+		{EventGroup, reflect.TypeFor[view.GroupChange]()},
+		{EventGroupRequest, reflect.TypeFor[view.GroupRequest]()},
+		{EventContact, reflect.TypeFor[view.Contact]()},
+		{EventContactRequest, reflect.TypeFor[view.ContactRequest]()},
+		{EventPicture, reflect.TypeFor[view.ContactPicture]()},
+		{EventVerification, reflect.TypeFor[view.Verification]()},
+		{EventPresence, reflect.TypeFor[view.Presence]()},
+		{EventProfile, reflect.TypeFor[view.Profile]()},
+		{EventActivity, reflect.TypeFor[view.Activity]()},
+		{EventActivityRead, reflect.TypeFor[view.ActivityRead]()},
+		{EventUndecryptable, reflect.TypeFor[view.Undecryptable]()},
+		{EventSessionBroken, reflect.TypeFor[view.Session]()},
+		{EventSessionHealed, reflect.TypeFor[view.Session]()},
+		{EventHistory, reflect.TypeFor[Progress]()},
+	}
 }
 
 // broadcast wakes all who wait for the next change.

@@ -1,8 +1,6 @@
 package stack
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/chat"
@@ -19,7 +17,7 @@ func invitationKey(from key.Public, chatID string) string {
 
 func (s *Stack) onInvitation(t *step, in incoming) error {
 	m := new(apppb.GroupChatInvitation)
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	g, _, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, m.GetChatId())
@@ -54,7 +52,7 @@ func (s *Stack) putInvitation(t *step, i group.Invitation) error {
 	if err := storage.PutRecord(t.Tx, storage.GroupRequests, invitationKey(i.From, i.ChatID), i); err != nil {
 		return err
 	}
-	return t.event(EventGroupRequest, i)
+	return s.requestEvent(t, i)
 }
 
 // settleRequests marks the requests of those who are members now as approved.

@@ -13,15 +13,9 @@ import (
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/app/message"
 	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
-
-// GroupChange is the data of EventGroup: what changed, and in which group.
-type GroupChange struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-	group.Change
-}
 
 // Marks of groups.
 const (
@@ -50,6 +44,12 @@ func (s *Stack) onMembershipUpdate(t *step, in incoming) error {
 		return err
 	}
 	out, err := before.Receive(u, group.Incoming{Self: s.Self(), Sender: in.Author, Allowed: allowed, Now: t.now})
+	for _, d := range out.Dropped {
+		s.counters.add("group event: " + cause(d.Err))
+	}
+	for _, r := range out.Group.RefusedSince(before) {
+		s.counters.add("group event: " + cause(r.Err))
+	}
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (s *Stack) putGroup(t *step, before, after group.Group, changes []group.Cha
 		}
 	}
 	for _, c := range changes {
-		if err := t.event(EventGroup, GroupChange{after.ID, after.Name, c}); err != nil {
+		if err := t.event(EventGroup, view.NewGroupChange(after, c)); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/parley-im/parley/app/preview"
 	"github.com/parley-im/parley/app/verify"
 	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/stack/view"
 )
 
 // handler handles one application message in the transaction of its envelope.
@@ -42,6 +44,8 @@ func (s *Stack) handler(typ message.Type) handler {
 		return s.onEdit
 	case apppb.ApplicationMetadataMessage_DELETE_MESSAGE:
 		return s.onDelete
+	case apppb.ApplicationMetadataMessage_THREAD_METADATA:
+		return s.onThread
 	case apppb.ApplicationMetadataMessage_EMOJI_REACTION:
 		return s.onReaction
 	case apppb.ApplicationMetadataMessage_PIN_MESSAGE:
@@ -74,12 +78,20 @@ func (in incoming) reference() contact.Incoming {
 	return contact.Incoming{WakuTime: in.at, IsAlias: account.IsAlias}
 }
 
+// read reads the payload of a message.
+func (in incoming) read(m proto.Message) error {
+	if err := proto.Unmarshal(in.Payload, m); err != nil {
+		return fmt.Errorf("%w: %w", message.ErrMalformed, err)
+	}
+	return nil
+}
+
 // decode reads the payload of a message that others send about themselves.
 func (s *Stack) decode(in incoming, m proto.Message) error {
 	if in.Author == s.identity.Public() {
 		return errOwnType
 	}
-	return proto.Unmarshal(in.Payload, m)
+	return in.read(m)
 }
 
 // meet applies a step of the contact state machine that a message caused.
@@ -111,7 +123,7 @@ func (s *Stack) meet(t *step, in incoming, clock uint64, apply func(c contact.Co
 
 func (s *Stack) onChatMessage(t *step, in incoming) error {
 	m := new(apppb.ChatMessage)
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	switch m.GetMessageType() {
@@ -124,6 +136,9 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 		}
 		return s.onGroupMessage(t, in, g, m)
 	default:
+		if _, err := chat.CheckAddress(m); err != nil {
+			return err
+		}
 		return errChatKind
 	}
 	if err := chat.Validate(m, in.reference(), message.OneToOne); err != nil {
@@ -204,7 +219,7 @@ func (s *Stack) announce(t *step, from key.Public, text string, id message.ID) e
 	if err != nil {
 		return err
 	}
-	return t.event(EventContactRequest, ContactRequest{Key: from, Name: c.Name(), Text: text, MessageID: id.String()})
+	return t.event(EventContactRequest, view.ContactRequest{Person: view.NewPerson(from), Name: view.Name(c), Text: text, Message: id})
 }
 
 func (s *Stack) onContactUpdate(t *step, in incoming) error {
@@ -277,7 +292,10 @@ func (s *Stack) onContactCode(t *step, in incoming) error {
 	if in.Author == s.identity.Public() {
 		return nil // our other device's, or our own out of a store
 	}
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
+		return err
+	}
+	if err := s.showsUp(t, in.Author, in.at); err != nil {
 		return err
 	}
 	return s.identified(t, in, m.GetChatIdentity())
@@ -288,7 +306,7 @@ func (s *Stack) onStatusUpdate(t *step, in incoming) error {
 	if in.Author == s.identity.Public() {
 		return nil
 	}
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	if err := s.letIn(t, in, chat.OneToOneID(in.Author)); err != nil {
@@ -303,17 +321,15 @@ func (s *Stack) onStatusUpdate(t *step, in incoming) error {
 	if err != nil {
 		return err
 	}
-	// Somebody who is there should not wait for a retransmission.
 	if showsLife(after.Status, t.now) {
-		if err := s.mvds.PeerOnline(t.Core("mvds"), t.now, s.rand, in.Author); err != nil {
+		if err := s.showsUp(t, in.Author, t.now); err != nil {
 			return err
 		}
-		t.flush = true
 	}
 	if before.Status.Presence == after.Status.Presence && before.Status.Text == after.Status.Text {
 		return nil
 	}
-	return t.event(EventPresence, Presence{Key: in.Author, Status: string(after.Status.Presence), Text: after.Status.Text})
+	return s.presenceEvent(t, view.NewPerson(in.Author), after.Status)
 }
 
 // learn applies what somebody says about themselves.
@@ -332,5 +348,5 @@ func (s *Stack) learn(t *step, in incoming, apply func(contact.Contact) (contact
 	if err := s.claimed(t, before, after); err != nil {
 		return err
 	}
-	return t.event(EventContact, after)
+	return s.contactEvent(t, after)
 }

@@ -20,6 +20,7 @@ import (
 	apppb "github.com/parley-im/parley/pb/app"
 	storagepb "github.com/parley-im/parley/pb/storage"
 	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 	wakumessage "github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/payload"
@@ -53,6 +54,7 @@ func still(t testing.TB, number byte) (*Stack, *clockwork) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { shaped(t, s) })
 	return s, clock
 }
 
@@ -279,7 +281,7 @@ func states(t testing.TB, s *Stack, id message.ID) (all []string) {
 	err := s.Events(t.Context(), 0, false, func(e storage.Event) error {
 		switch e.Type {
 		case EventMessage:
-			var m chat.Message
+			var m view.Message
 			if err := json.Unmarshal(e.Data, &m); err != nil {
 				return err
 			}
@@ -287,11 +289,11 @@ func states(t testing.TB, s *Stack, id message.ID) (all []string) {
 				all = append(all, string(m.State))
 			}
 		case EventMessageState:
-			var c StateChange
+			var c view.StateChange
 			if err := json.Unmarshal(e.Data, &c); err != nil {
 				return err
 			}
-			if c.ID == id.String() {
+			if c.ID == id {
 				all = append(all, fmt.Sprintf("%s(%d)", c.State, c.Peers))
 			}
 		}

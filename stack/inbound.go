@@ -2,7 +2,6 @@ package stack
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/parley-im/parley/account/key"
@@ -11,6 +10,7 @@ import (
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/encryption/session"
 	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 	"github.com/parley-im/parley/waku/payload"
 	"github.com/parley-im/parley/waku/segment"
@@ -33,6 +33,7 @@ func (s *Stack) Receive(e Envelope) error {
 	opened, err := s.unseal(e)
 	if err != nil {
 		s.counters.add("envelope: " + err.Error())
+		s.foreign.note(e.Hash)
 		return nil
 	}
 	s.traffic(e, false, 0)
@@ -93,43 +94,61 @@ func (s *Stack) unseal(e Envelope) (*payload.Opened, error) {
 
 // open is the road above the Waku payload.
 func (s *Stack) open(t *step, e Envelope, opened *payload.Opened) error {
-	whole, err := s.reassemble(t, opened)
+	taken, err := s.reassemble(t, opened)
 	if err != nil {
 		return err
 	}
-	inner, public, err := s.decrypt(t, opened.Signer, whole)
-	if err != nil || len(inner) == 0 {
-		return err
+	if taken.Status == segment.Complete {
+		return s.completed(t, taken.Of, func(t *step) error { return s.above(t, e, opened.Signer, taken.Payload) })
 	}
-	bodies, err := s.reliable(t, opened.Signer, inner, public)
+	return s.above(t, e, opened.Signer, taken.Payload)
+}
+
+// above is the road above the segments.
+func (s *Stack) above(t *step, e Envelope, from key.Public, whole []byte) error {
+	inner, public, err := s.decrypt(t, from, whole)
 	if err != nil {
 		return err
+	}
+	var bodies [][]byte
+	if len(inner) > 0 {
+		if bodies, err = s.reliable(t, from, inner, public); err != nil {
+			return err
+		}
+	}
+	if !public {
+		if err := s.showsUp(t, from, time.Unix(0, e.Message.GetTimestamp())); err != nil {
+			return err
+		}
 	}
 	for _, body := range bodies {
 		// One bad message in a payload does not take the others with it.
-		err := t.try(func(t *step) error { return s.deliver(t, e, opened.Signer, body) })
+		err := t.try(func(t *step) error { return s.deliver(t, e, from, body) })
 		if errors.Is(err, storage.ErrIO) {
 			return err
 		}
 		if err != nil && !errors.Is(err, errKnown) {
 			s.counters.add("message: " + cause(err))
-			s.log.Debug("message dropped", "from", opened.Signer, "envelope", e.Hash, "cause", err)
+			s.log.Debug("message dropped", "from", from, "envelope", e.Hash, "cause", err)
 		}
 	}
 	return nil
 }
 
 // reassemble passes on what is no segment and what completes a payload.
-func (s *Stack) reassemble(t *step, opened *payload.Opened) ([]byte, error) {
-	whole, status, err := s.segments.Add(t.Core("segment"), t.now, opened.Signer, opened.Payload)
+func (s *Stack) reassemble(t *step, opened *payload.Opened) (segment.Taken, error) {
+	taken, err := s.segments.Take(t.Core("segment"), t.now, opened.Signer, opened.Payload)
 	if err != nil {
-		return nil, err
+		return taken, err
 	}
-	switch status {
+	switch taken.Status {
 	case segment.Whole, segment.Complete:
-		return whole, nil
+		return taken, nil
 	}
-	return nil, errWaiting
+	if err := s.receiving(t, taken); err != nil {
+		return taken, err
+	}
+	return taken, errWaiting
 }
 
 // decrypt takes the encryption layer off, where there is one. It returns
@@ -154,6 +173,9 @@ func (s *Stack) decrypt(t *step, from key.Public, data []byte) (inner []byte, pu
 		}
 		return nil, false, nil
 	case err != nil:
+		return nil, false, unreadable{err, data}
+	}
+	if err := s.sessions(t, from, opened); err != nil {
 		return nil, false, err
 	}
 	if opened.SecretNew || len(opened.NewInstallations) > 0 {
@@ -176,7 +198,8 @@ func (s *Stack) reliable(t *step, from key.Public, data []byte, public bool) ([]
 	if err != nil {
 		return nil, err
 	}
-	t.flush = true
+	s.synced.add(from, mvds.Usage{}, p.Usage())
+	t.flush, t.heard = true, t.heard || len(received.Messages) > 0
 	for _, id := range received.Acked {
 		if err := s.acknowledged(t, id, from); err != nil {
 			return nil, err
@@ -198,7 +221,7 @@ func (s *Stack) acknowledged(t *step, id mvds.MessageID, by key.Public) error {
 	if err := t.DeleteRef(id); err != nil {
 		return err
 	}
-	return s.setState(t, message.ID(ref.ApplicationId), StateChange{State: chat.Delivered, By: &by})
+	return s.setState(t, message.ID(ref.ApplicationId), view.StateChange{State: chat.Delivered, By: by})
 }
 
 // incoming is an application message with where it came from.
@@ -228,6 +251,7 @@ func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error 
 	if !fresh {
 		return errKnown
 	}
+	t.delivered = append(t.delivered, m.ID)
 	do := s.handler(m.Type)
 	if s.onDecoded != nil {
 		s.onDecoded(Decoded{Message: m, Envelope: e, Handled: do != nil})
@@ -256,20 +280,40 @@ func (s *Stack) judge(t *step, e Envelope, from key.Public, err error) error {
 	}
 	s.counters.add("frame: " + cause(err))
 	s.log.Debug("frame dropped", "from", from, "envelope", e.Hash, "cause", err)
+	news := true
+	if u, ok := errors.AsType[unreadable](err); ok && session.MeansBroken(u) {
+		healErr := t.try(func(t *step) (err error) {
+			news, err = s.heal(t, from, u)
+			return err
+		})
+		if err := s.dropped(healErr); err != nil {
+			return err
+		}
+	}
 	// Strangers can send rubbish without end; only acquaintances are news.
 	known, findErr := t.Contact(from)
-	if findErr != nil || known.State() == contact.None {
+	if findErr != nil || !news || known.Blocked || known.State() == contact.None {
 		return findErr
 	}
-	return t.event(EventUndecryptable, Undecryptable{From: from, Hash: e.Hash.String(), Cause: err.Error()})
+	return t.event(EventUndecryptable, view.NewUndecryptable(from, e.Hash.String(), err))
 }
 
-// cause is the innermost error's text: a bounded set, good for counting.
+// cause is the text of what is at the bottom of an error, of several errors that
+// of the first: a bounded set, good for counting. What is above may quote what
+// others sent.
 func cause(err error) string {
 	for {
-		inner := errors.Unwrap(err)
+		var inner error
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			inner = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				inner = all[0]
+			}
+		}
 		if inner == nil {
-			return fmt.Sprint(err)
+			return err.Error()
 		}
 		err = inner
 	}

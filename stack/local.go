@@ -9,6 +9,7 @@ import (
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -170,7 +171,7 @@ func (s *Stack) onChat(id string, do func(t *step, c chat.Chat) (chat.Chat, erro
 		}
 		t.resubscribe = t.resubscribe || after.Active != before.Active
 		t.tidy = t.tidy || after.ClearedClock != before.ClearedClock || after.ReadClock != before.ReadClock
-		return t.event(EventChat, after)
+		return s.chatEvent(t, after)
 	})
 	return after, err
 }
@@ -225,17 +226,25 @@ func (s *Stack) ChangeActivity(id string, to activity.State) (e activity.Entry, 
 		if !ok {
 			return fault.New(fault.NotFound, "there is no activity %s", id)
 		}
-		return t.event(EventActivity, e)
+		return t.event(EventActivity, view.NewActivity(e))
 	})
 	return e, err
 }
 
-// ReadActivities marks everything in the activity centre as read up to a clock.
+// ReadActivities marks everything in the activity centre as read up to a clock,
+// a slice in one transaction, and tells of each.
 func (s *Stack) ReadActivities(upTo uint64) error {
 	for more := true; more; {
 		err := s.update(func(t *step) (err error) {
-			more, err = t.ReadActivities(upTo)
-			return err
+			var read uint64
+			if read, more, err = t.ReadActivities(upTo); err != nil || read == 0 {
+				return err
+			}
+			counts, err := t.ActivityCounts()
+			if err != nil {
+				return err
+			}
+			return t.event(EventActivityRead, view.ActivityRead{Clock: read, ActivityCounts: view.NewActivityCounts(counts)})
 		})
 		if err != nil {
 			return err

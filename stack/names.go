@@ -8,6 +8,7 @@ import (
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/ens"
 	"github.com/parley-im/parley/app/picture"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -78,7 +79,7 @@ func (s *Stack) Looked(who key.Public, name string, outcome ens.Outcome) error {
 		if err := t.PutContact(after); err != nil {
 			return err
 		}
-		return t.event(EventContact, after)
+		return s.contactEvent(t, after)
 	})
 }
 
@@ -114,14 +115,7 @@ func (s *Stack) pictured(t *step, who key.Public, clock uint64, images contact.P
 	if !changed {
 		return nil
 	}
-	return t.event(EventPicture, Picture{Key: who, There: len(set) > 0})
-}
-
-// Picture is the data of EventPicture.
-type Picture struct {
-	Key key.Public `json:"key"`
-	// There tells that there is a picture now.
-	There bool `json:"there"`
+	return t.event(EventPicture, view.ContactPicture{Person: view.NewPerson(who), There: len(set) > 0})
 }
 
 // ErrNoPicture means that somebody has no profile picture that we can see.

@@ -3,6 +3,7 @@ package stack
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -42,8 +43,14 @@ type Shards struct {
 	// Local is for self-addressed messages: published by lightpush and
 	// fetched by store query, never subscribed to for their sake.
 	Local []uint16 `json:"local"`
-	// Large is for large messages, empty when they have no shard of their own.
+	// Large is for large messages of all scopes but the local one, empty when
+	// they have no shard of their own. It is published to by lightpush and
+	// fetched by store query, never subscribed to for their sake.
 	Large []uint16 `json:"large,omitempty"`
+	// LargeOf are the shards for large messages of single scopes, by their names
+	// here (global_control, …, local); it goes before Large. Local ones are on
+	// the shards of local scope where nothing is said, which nobody shares.
+	LargeOf map[string][]uint16 `json:"large_of,omitempty"`
 	// Listen are the shards that are read for global scopes besides those
 	// published to, because other clients publish there.
 	Listen []uint16 `json:"listen,omitempty"`
@@ -142,7 +149,12 @@ func (n Network) Validate() error {
 			return fmt.Errorf("shards: %s names no shard", name)
 		}
 	}
-	for _, i := range slices.Concat(s.GlobalControl, s.GlobalContent, s.CommunityControl, s.CommunityRequest, s.CommunityContent, s.Local, s.Large, s.Listen) {
+	for name := range s.LargeOf {
+		if !slices.Contains(slices.Collect(maps.Values(scopeNames)), name) {
+			return fmt.Errorf("shards: large_of: %q is no scope", name)
+		}
+	}
+	for _, i := range n.AllShards() {
 		if i >= shardsPerCluster {
 			return fmt.Errorf("shards: %d does not exist, the last one is %d", i, shardsPerCluster-1)
 		}
@@ -195,11 +207,52 @@ func (n Network) GlobalShards() []uint16 {
 // queried and never subscribed to.
 func (n Network) LocalTopics() []string { return n.topics(n.Shards.Local) }
 
+// scopeNames are the names of scopes in a network's file.
+var scopeNames = map[message.Scope]string{
+	message.GlobalControl:    "global_control",
+	message.GlobalContent:    "global_content",
+	message.CommunityControl: "community_control",
+	message.CommunityContent: "community_content",
+	message.Local:            "local",
+}
+
+// LargeTopics returns the pubsub topics that large messages of a rule are
+// published to by lightpush, none when they go where all others go.
+func (n Network) LargeTopics(r message.Rule) []string { return n.largeTopics(r.Scope) }
+
+func (n Network) largeTopics(scope message.Scope) []string {
+	if list, ok := n.Shards.LargeOf[scopeNames[scope]]; ok {
+		return n.topics(list)
+	}
+	if scope == message.Local {
+		return nil
+	}
+	return n.topics(n.Shards.Large)
+}
+
+// LargeQueryTopics returns the pubsub topics set aside for large messages of
+// some scopes, which are queried and never subscribed to. What arrives live or
+// is queried as local scope anyway is left out.
+func (n Network) LargeQueryTopics(scopes ...message.Scope) (all []string) {
+	others := slices.Concat(n.GlobalTopics(), n.LocalTopics())
+	for _, scope := range scopes {
+		for _, name := range n.largeTopics(scope) {
+			if !slices.Contains(others, name) && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
 // AllShards returns every shard of the network, which its service nodes relay
 // and store, ascending.
 func (n Network) AllShards() []uint16 {
 	s := n.Shards
 	all := slices.Concat(s.GlobalControl, s.GlobalContent, s.CommunityControl, s.CommunityRequest, s.CommunityContent, s.Local, s.Large, s.Listen)
+	for _, list := range s.LargeOf {
+		all = append(all, list...)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -89,6 +89,13 @@ func (s *Stack) flush(t *step) error {
 		return err
 	}
 	for _, out := range due {
+		if err := s.holdBack(t, &out); err != nil {
+			return err
+		}
+		if out.Payload.Empty() {
+			continue
+		}
+		s.synced.add(out.Peer, out.Usage(), mvds.Usage{})
 		f := frame{to: out.Peer, data: out.Payload.Encode()}
 		if f.rule, f.refs, err = s.refs(t, out); err != nil {
 			return err
@@ -160,14 +167,21 @@ func (s *Stack) ship(t *step, f frame, encrypted []byte, r route) error {
 	if err != nil {
 		return err
 	}
+	topics := s.network.PublishTopics(f.rule)
+	var large *storage.Transfer
+	if len(segments) > 1 {
+		if large, topics, err = s.beginTransfer(t, f, encrypted, len(segments)); err != nil {
+			return err
+		}
+	}
 	for _, part := range segments {
 		sealed, err := s.seal(part, r)
 		if err != nil {
 			return err
 		}
 		wm := wakumessage.New(sealed, r.contentTopic, t.now, f.ephemeral)
-		for _, pubsub := range s.network.PublishTopics(f.rule) {
-			if err := s.post(t, f, pubsub, wm); err != nil {
+		for _, pubsub := range topics {
+			if err := s.post(t, f, pubsub, wm, large); err != nil {
 				return err
 			}
 		}
@@ -175,20 +189,27 @@ func (s *Stack) ship(t *step, f frame, encrypted []byte, r route) error {
 	return nil
 }
 
-// post puts a Waku message into the outbox.
-func (s *Stack) post(t *step, f frame, pubsub string, wm *wakupb.WakuMessage) error {
+// post puts a Waku message into the outbox, a segment with the large message it
+// is of.
+func (s *Stack) post(t *step, f frame, pubsub string, wm *wakupb.WakuMessage, large *storage.Transfer) error {
 	raw, err := wakumessage.Marshal(wm)
 	if err != nil {
 		return err
 	}
 	// Our own message comes back to us; it is no news.
-	if _, err := t.MarkSeen(wakumessage.HashOf(pubsub, wm), t.now); err != nil {
+	hash := wakumessage.HashOf(pubsub, wm)
+	if _, err := t.MarkSeen(hash, t.now); err != nil {
 		return err
+	}
+	if large != nil {
+		if err := t.PutTransferPart(hash, large.ID); err != nil {
+			return err
+		}
 	}
 	record := &storagepb.OutboxRecord{
 		PubsubTopic: pubsub,
 		WakuMessage: raw,
-		Lightpush:   f.rule.Scope == message.Local,
+		Lightpush:   f.rule.Scope == message.Local || large != nil && large.Apart,
 		Once:        f.ephemeral,
 	}
 	for _, id := range f.refs {

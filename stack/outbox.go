@@ -8,8 +8,8 @@ import (
 
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
-	"github.com/parley-im/parley/internal/kv"
 	storagepb "github.com/parley-im/parley/pb/storage"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 	wakumessage "github.com/parley-im/parley/waku/message"
 )
@@ -58,28 +58,20 @@ func (s *Stack) publish(ctx context.Context, transport Transport) error {
 type attempt struct {
 	n      uint64
 	record *storagepb.OutboxRecord
-	peers  int
-	err    error
+	// part is the hash of the envelope in the record, hash that of the one that
+	// was published: segments get another time.
+	part, hash wakumessage.Hash
+	peers      int
+	err        error
+	// listening: others could be reached.
+	listening bool
 }
 
 // dueRecords returns the records to publish now, else when to look again.
 func (s *Stack) dueRecords() (batch []attempt, next time.Time, err error) {
-	now := s.now()
-	err = s.db.View(func(tx *storage.Tx) error {
-		return tx.Outbox(func(n uint64, r *storagepb.OutboxRecord) error {
-			if at := time.UnixMilli(r.NotBefore); at.After(now) {
-				if next.IsZero() || at.Before(next) {
-					next = at
-				}
-				return nil
-			}
-			if batch = append(batch, attempt{n: n, record: r}); len(batch) == publishBatch {
-				return kv.Stop
-			}
-			return nil
-		})
-	})
-	return batch, next, err
+	p := picker{Stack: s, now: s.now()}
+	err = s.db.View(func(tx *storage.Tx) error { return tx.Outbox(p.pick) })
+	return p.batch, p.next, err
 }
 
 // publishAll tries a batch and records the outcome in one transaction. When
@@ -112,13 +104,20 @@ func (s *Stack) publishOne(ctx context.Context, transport Transport, a *attempt)
 		a.err = err
 		return
 	}
+	a.part = wakumessage.HashOf(a.record.PubsubTopic, m)
+	a.hash = a.part
+	if s.restamp(a.record, m) {
+		a.hash = wakumessage.HashOf(a.record.PubsubTopic, m)
+	}
 	if a.record.Lightpush {
 		a.peers, a.err = transport.PublishLightpush(ctx, a.record.PubsubTopic, m)
 	} else {
 		a.peers, a.err = transport.Publish(ctx, a.record.PubsubTopic, m)
 	}
-	if a.err == nil {
-		s.traffic(Envelope{PubsubTopic: a.record.PubsubTopic, Message: m, Hash: wakumessage.HashOf(a.record.PubsubTopic, m)}, true, a.peers)
+	if a.err != nil {
+		a.listening = ctx.Err() == nil && transport.Listening()
+	} else {
+		s.traffic(Envelope{PubsubTopic: a.record.PubsubTopic, Message: m, Hash: a.hash}, true, a.peers)
 	}
 }
 
@@ -130,18 +129,44 @@ func (s *Stack) settle(t *step, a attempt) error {
 	}
 	if a.err == nil || a.record.Once {
 		if a.err == nil {
-			for _, id := range a.record.Refs {
-				if err := s.setState(t, message.ID(id), StateChange{State: chat.Sent, Peers: a.peers}); err != nil {
-					return err
-				}
+			if err := s.wentOut(t, a); err != nil {
+				return err
 			}
 		}
 		return t.DeleteOutbox(a.n)
+	}
+	if gone, err := s.reroute(t, a); gone || err != nil {
+		return err
 	}
 	s.log.Debug("publishing failed", "pubsub", a.record.PubsubTopic, "attempt", a.record.Attempts+1, "cause", a.err)
 	a.record.NotBefore = t.now.Add(retryAfter(a.record.Attempts)).UnixMilli()
 	a.record.Attempts++
 	return t.UpdateOutbox(a.n, a.record)
+}
+
+// wentOut notes that an envelope is published. A message is sent when all of its
+// segments are.
+func (s *Stack) wentOut(t *step, a attempt) error {
+	large, err := s.publishedPart(t, a.part)
+	if err != nil {
+		return err
+	}
+	if a.hash != a.part {
+		if _, err := t.MarkSeen(a.hash, t.now); err != nil {
+			return err
+		}
+	}
+	if large == nil || !large.Ended.IsZero() {
+		for _, id := range a.record.Refs {
+			if err := s.setState(t, message.ID(id), view.StateChange{State: chat.Sent, Peers: a.peers}); err != nil {
+				return err
+			}
+		}
+	}
+	if a.record.Once {
+		return nil
+	}
+	return s.notePublished(t, a, large)
 }
 
 // retryAfter is the pause after so many failed attempts before this one.
@@ -170,7 +195,7 @@ func (s *Stack) expire(t *step) error {
 			return err
 		}
 		why := fmt.Sprintf("not acknowledged since %s, sent %d times", e.Appended.UTC().Format(time.RFC3339), e.Sent)
-		if err := s.setState(t, message.ID(ref.ApplicationId), StateChange{State: chat.Failed, Why: why}); err != nil {
+		if err := s.setState(t, message.ID(ref.ApplicationId), view.StateChange{State: chat.Failed, Why: why}); err != nil {
 			return err
 		}
 	}
@@ -180,7 +205,7 @@ func (s *Stack) expire(t *step) error {
 // setState moves a message of ours along its delivery states, where that is a
 // step forward, and tells the event stream. Messages without a place in a chat
 // have no state.
-func (s *Stack) setState(t *step, id message.ID, change StateChange) error {
+func (s *Stack) setState(t *step, id message.ID, change view.StateChange) error {
 	m, ok, err := t.Message(id)
 	if err != nil || !ok {
 		return err
@@ -193,8 +218,7 @@ func (s *Stack) setState(t *step, id message.ID, change StateChange) error {
 	if err := t.PutMessage(m); err != nil {
 		return err
 	}
-	change.ID, change.Chat = m.ID.String(), m.Chat
-	return t.event(EventMessageState, change)
+	return t.event(EventMessageState, view.StateChangeOf(m, change))
 }
 
 // Pending returns how many envelopes wait to be published.

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -39,7 +41,7 @@ func (s *Stack) SetStatus(presence contact.Presence, text string) (own contact.S
 		if err != nil {
 			return err
 		}
-		return t.event(EventPresence, Presence{Key: s.Self(), Status: string(own.Presence), Text: own.Text})
+		return s.presenceEvent(t, view.NewPerson(s.Self()), own)
 	})
 	return own, err
 }
@@ -114,4 +116,19 @@ func (s *Stack) repeatStatus(t *step) (next time.Time, err error) {
 func showsLife(status contact.Status, now time.Time) bool {
 	going := status.Presence == contact.Inactive && now.Sub(time.Unix(int64(status.Clock), 0)) <= contact.AutomaticLife
 	return going || status.Online(now)
+}
+
+// freshLife is how old a message may be that shows its author to be there. What
+// comes out of a store may be older.
+const freshLife = 2 * time.Minute
+
+// showsUp takes note of a message of somebody from a time: what waits for them
+// should not wait for a retransmission.
+func (s *Stack) showsUp(t *step, who key.Public, at time.Time) error {
+	if who == s.Self() || t.now.Sub(at).Abs() > freshLife {
+		return nil
+	}
+	moved, err := s.mvds.PeerOnline(t.Core("mvds"), t.now, s.rand, who)
+	t.flush = t.flush || moved
+	return err
 }

@@ -135,7 +135,11 @@ func (s *Stack) present(me self, setting string, record any) error {
 		if err := storage.PutRecord(t.Tx, storage.Settings, setting, record); err != nil {
 			return err
 		}
-		return t.event(EventProfile, OwnProfile{me.DisplayName, me.ENSName, me.Bio, me.Color, me.pictures.ShowTo})
+		shown, err := s.showProfile(t.Tx, &me, t.now)
+		if err != nil {
+			return err
+		}
+		return t.event(EventProfile, shown)
 	})
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func TestSetProfile(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, 10*time.Minute, "an update for the picture", func() bool { return updates() == before+1 })
-		if got := eventsOf(t, alice.Stack, EventProfile); len(got) != 2 || !strings.Contains(string(got[1].Data), `"display_name":"Alicia"`) || !strings.Contains(string(got[1].Data), `"picture":"everyone"`) {
+		if got := eventsOf(t, alice.Stack, EventProfile); len(got) != 2 || !strings.Contains(string(got[1].Data), `"name":"Alicia"`) || !strings.Contains(string(got[1].Data), `"picture":"everyone"`) {
 			t.Errorf("%d events of the profile: %v", len(got), got)
 		}
 		settle(t, alice, bobby)

@@ -3,20 +3,19 @@ package stack
 import (
 	"errors"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/pin"
 	"github.com/parley-im/parley/app/reaction"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
 func (s *Stack) onReaction(t *step, in incoming) error {
 	m := new(apppb.EmojiReaction)
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	return s.reacted(t, in, m)
@@ -75,7 +74,7 @@ func (s *Stack) putReaction(t *step, r reaction.Reaction) error {
 	if err := storage.PutReaction(t.Tx, r.Message, r.From, kind, r); err != nil {
 		return err
 	}
-	return t.event(EventReaction, r)
+	return t.event(EventReaction, view.NewReactionChange(r))
 }
 
 // React adds an emoji to a message, or takes it back.
@@ -145,7 +144,7 @@ func (s *Stack) Reactions(ids []message.ID) (map[message.ID][]reaction.Summary, 
 
 func (s *Stack) onPin(t *step, in incoming) error {
 	m := new(apppb.PinMessage)
-	if err := proto.Unmarshal(in.Payload, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
 	}
 	p, place, err := pin.Read(m, in.Author, s.Self(), in.reference())
@@ -170,7 +169,7 @@ func (s *Stack) putPin(t *step, p pin.Pin) error {
 	if err := storage.PutPin(t.Tx, p.Chat, p.Message, p); err != nil {
 		return err
 	}
-	return t.event(EventPin, p)
+	return t.event(EventPin, view.NewPin(p))
 }
 
 // Pin pins a message to the top of its chat, or no longer.

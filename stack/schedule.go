@@ -9,7 +9,13 @@ import (
 // purges.
 func (s *Stack) schedule(ctx context.Context, _ Transport) error {
 	// The contact code goes out at every start: peers may have forgotten.
-	if err := s.update(s.publishContactCode); err != nil {
+	err := s.update(func(t *step) error {
+		if err := s.session.Resign(t.Core("session")); err != nil {
+			return err
+		}
+		return s.publishContactCode(t)
+	})
+	if err != nil {
 		return err
 	}
 	timer := time.NewTimer(0)

@@ -159,10 +159,10 @@ func TestIntroductionReceived(t *testing.T) {
 	t.Parallel()
 	s, clock := still(t, 0)
 	f := newForger(t, 1, clock.at)
-	raw, err := f.session.SealAdvertisement(f.st, f.now, f.rand, s.Self())
+	advert, err := f.session.SealAdvertisement(f.st, f.now, f.rand, s.Self())
 	f.ok(err)
 	before := content(t, s.db, "seen/", "core/session/", "topic-key/")
-	hand(t, s, f.mail(s.Self(), raw))
+	hand(t, s, f.mail(s.Self(), advert.Bytes))
 	if changed := difference(before, content(t, s.db, "seen/", "core/session/", "topic-key/")); len(changed) != 0 {
 		t.Errorf("changed %v", changed)
 	}

@@ -87,8 +87,10 @@ type link struct {
 	alone bool
 	// attempts counts what was to be published, by hash.
 	attempts map[message.Hash][]time.Time
-	// hang keeps publishing until its context ends.
+	// hang keeps publishing until its context ends; bar, when set, may take time
+	// and refuse.
 	hang bool
+	bar  func(e Envelope) error
 	// refuse is what Subscribe answers.
 	refuse error
 	// silent: nothing reaches this link, and it knows; missing: nor does it
@@ -118,7 +120,7 @@ func (l *link) Publish(ctx context.Context, pubsub string, m *wakupb.WakuMessage
 func (l *link) publish(ctx context.Context, pubsub string, m *wakupb.WakuMessage, light bool) (int, error) {
 	e := Envelope{PubsubTopic: pubsub, Message: m, Hash: message.HashOf(pubsub, m)}
 	l.mu.Lock()
-	alone, hang := l.alone, l.hang
+	alone, hang, bar := l.alone, l.hang, l.bar
 	if l.attempts == nil {
 		l.attempts = map[message.Hash][]time.Time{}
 	}
@@ -130,6 +132,11 @@ func (l *link) publish(ctx context.Context, pubsub string, m *wakupb.WakuMessage
 	}
 	if alone {
 		return 0, errNoPeers
+	}
+	if bar != nil {
+		if err := bar(e); err != nil {
+			return 0, err
+		}
 	}
 	n := l.net
 	n.mu.Lock()
@@ -204,17 +211,28 @@ func (l *link) Query(_ context.Context, q *store.Query) (*store.Page, error) {
 	if n.mostAnswer > 0 && q.Limit > n.mostAnswer {
 		return nil, fmt.Errorf("node: %w", store.ErrAnswerSize)
 	}
-	all := slices.Clone(n.history)
+	return pageOf(n.history, q), nil
+}
+
+// pageOf answers a query as a store node does that has these messages.
+func pageOf(history []Envelope, q *store.Query) *store.Page {
+	all := slices.Clone(history)
 	slices.SortFunc(all, func(a, b Envelope) int {
 		return cmp.Or(cmp.Compare(a.Message.GetTimestamp(), b.Message.GetTimestamp()), slices.Compare(a.Hash[:], b.Hash[:]))
 	})
+	all = slices.CompactFunc(all, func(a, b Envelope) bool { return a.Hash == b.Hash })
 	page, past := new(store.Page), q.Cursor == nil
 	for _, e := range all {
 		if !past {
 			past = e.Hash == *q.Cursor
 			continue
 		}
-		if e.PubsubTopic != q.PubsubTopic || !slices.Contains(q.ContentTopics, e.Message.GetContentTopic()) || e.Message.GetTimestamp() < q.TimeStart {
+		if len(q.Hashes) > 0 && !slices.Contains(q.Hashes, e.Hash) {
+			continue
+		}
+		at := e.Message.GetTimestamp()
+		if len(q.Hashes) == 0 && (e.PubsubTopic != q.PubsubTopic || !slices.Contains(q.ContentTopics, e.Message.GetContentTopic()) ||
+			at < q.TimeStart || q.TimeEnd != 0 && at >= q.TimeEnd) {
 			continue
 		}
 		if uint64(len(page.Messages)) == q.Limit {
@@ -222,9 +240,13 @@ func (l *link) Query(_ context.Context, q *store.Query) (*store.Page, error) {
 			page.Cursor = &last
 			break
 		}
-		page.Messages = append(page.Messages, store.Entry{Hash: e.Hash, PubsubTopic: e.PubsubTopic, Message: e.Message})
+		entry := store.Entry{Hash: e.Hash}
+		if q.IncludeData {
+			entry.PubsubTopic, entry.Message = e.PubsubTopic, e.Message
+		}
+		page.Messages = append(page.Messages, entry)
 	}
-	return page, nil
+	return page
 }
 
 func (l *link) Listening() bool {
@@ -249,8 +271,10 @@ type person struct {
 	db   *storage.DB
 	// installation is the device's, made of the name.
 	installation string
-	// config, when set, changes how the stack is made.
+	// config, when set, changes how the stack is made, and wrap what it sees of
+	// its link.
 	config func(c *Config)
+	wrap   func(l *link) Transport
 
 	*Stack
 	link *link
@@ -280,7 +304,10 @@ func (n *network) device(t *testing.T, name string, number byte, installation st
 	p := &person{t: t, net: n, name: name, key: identity(t, number), installation: installation}
 	p.db = keysKept(t, p.key)
 	p.start()
-	t.Cleanup(func() { p.halt() })
+	t.Cleanup(func() {
+		p.halt()
+		shaped(t, p.Stack)
+	})
 	return p
 }
 
@@ -312,7 +339,11 @@ func (p *person) startWith(change func(l *link)) {
 	done := make(chan error, 1)
 	p.link = p.net.join(ctx)
 	p.link.set(change)
-	go func() { done <- p.Run(ctx, p.link) }()
+	var transport Transport = p.link
+	if p.wrap != nil {
+		transport = p.wrap(p.link)
+	}
+	go func() { done <- p.Run(ctx, transport) }()
 	p.ended = func() error {
 		defer cancel()
 		defer p.net.leave(p.link)

@@ -106,6 +106,12 @@ type Stack struct {
 	mvds        *mvds.Sync
 	segments    segment.Assembler
 	segmentSize int
+	// largeTopics are the pubsub topics that are for large messages alone.
+	largeTopics map[string]bool
+	// foreign are envelopes that came and are not for us; stores is what is
+	// known of store nodes.
+	foreign foreign
+	stores  storeBook
 
 	onDecoded  func(Decoded)
 	onProgress func(Progress)
@@ -115,10 +121,15 @@ type Stack struct {
 	filters   atomic.Pointer[map[string][]filter]
 	filtersMu sync.Mutex
 	counters  counters
+	news      lately
+	synced    syncedCounts
 
 	eventsChanged broadcast
 	// wake tells Run's parts that there is work.
 	wakeSchedule, wakeOutbox, wakeSubscribe, wakeTidy, wakeClaims chan struct{}
+	// wakeStores tells that there is a reason to ask store nodes: topics that
+	// are new to us, somebody who writes, something that was published.
+	wakeStores hints
 
 	progressMu sync.Mutex
 	progress   Progress
@@ -132,6 +143,10 @@ const bundleRefresh = 10 * time.Minute
 // payloadMost is the length of a reliability payload. For one device it fits one
 // Waku message with room for headers and bundle; for several it is segmented.
 const payloadMost = 128 << 10
+
+// awayGap is the longest time between two sends to somebody who shows no sign of
+// life. The networks have store nodes, which hold what was sent for as long.
+const awayGap = 24 * time.Hour
 
 // New makes a stack and loads what it listens to; it does no I/O beside the
 // database.
@@ -162,8 +177,11 @@ func New(c Config) (*Stack, error) {
 		wakeSubscribe: make(chan struct{}, 1),
 		wakeTidy:      make(chan struct{}, 1),
 		wakeClaims:    make(chan struct{}, 1),
+		wakeStores:    newHints(),
+		largeTopics:   c.Network.allLargeTopics(),
 	}
 	s.mvds.MaxPayload = payloadMost
+	s.mvds.AwayGap = awayGap
 	if s.keys == nil {
 		s.keys = topic.NewKeys(0)
 	}
@@ -205,6 +223,11 @@ type stepResult struct {
 	// tidy: storage has put something off. claims: there are ENS names to be
 	// looked up.
 	tidy, claims bool
+	// heard: somebody wrote to us or answered. published: something is to be
+	// looked for in stores.
+	heard, published bool
+	// delivered are the application messages that came.
+	delivered []message.ID
 }
 
 // try runs f in a step inside this one, dropped alone when f fails.
@@ -246,11 +269,18 @@ func (s *Stack) update(f func(t *step) error) error {
 	if err != nil {
 		return err
 	}
+	if result.heard {
+		wake(s.wakeStores.heard)
+	}
+	if result.published {
+		wake(s.wakeStores.published)
+	}
 	if result.resubscribe {
 		if err := s.loadFilters(); err != nil {
 			return err
 		}
 		wake(s.wakeSubscribe)
+		wake(s.wakeStores.topics)
 	}
 	if result.flush {
 		wake(s.wakeSchedule)
@@ -285,7 +315,7 @@ func (s *Stack) Run(ctx context.Context, transport Transport) error {
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for _, part := range []func(context.Context, Transport) error{
-		s.receive, s.publish, s.schedule, s.listen, s.tidy,
+		s.receive, s.publish, s.schedule, s.listen, s.tidy, s.reconcile,
 	} {
 		group.Go(func() {
 			if err := part(ctx, transport); err != nil {

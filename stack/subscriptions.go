@@ -234,6 +234,11 @@ func (l *listener) forget(want map[string][]string) error {
 			keep[markName(pubsub, name)] = true
 		}
 	}
+	for pubsub, topics := range l.largeContent() {
+		for _, name := range topics {
+			keep[markName(pubsub, name)] = true
+		}
+	}
 	return l.update(func(t *step) error {
 		marks, err := t.Marks(historyMarks)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/contact"
 	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
@@ -84,7 +85,7 @@ func BenchmarkSustained(b *testing.B) {
 	}
 	delivered := 0
 	err := people[0].Events(b.Context(), 0, true, func(e storage.Event) error {
-		var change StateChange
+		var change view.StateChange
 		if e.Type == EventMessageState {
 			if err := json.Unmarshal(e.Data, &change); err != nil {
 				return err

@@ -291,3 +291,13 @@ func (p *person) refusals() map[string]uint64 {
 	maps.DeleteFunc(all, func(name string, _ uint64) bool { return len(name) < 8 || name[:8] != "message:" })
 	return all
 }
+
+// payload is a picture or a recording of a message.
+func (p *person) payload(id message.ID, name string) []byte {
+	p.t.Helper()
+	data, err := p.Payload(id, name)
+	if err != nil {
+		p.t.Fatalf("%s: %v", p.name, err)
+	}
+	return data
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/verify"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -37,7 +38,7 @@ func (s *Stack) putVerification(t *step, r verify.Request) error {
 	if err := storage.PutRecord(t.Tx, storage.Verifications, r.Peer.CompressedHex(), all); err != nil {
 		return err
 	}
-	return t.event(EventVerification, r)
+	return t.event(EventVerification, view.NewVerification(r))
 }
 
 func (s *Stack) onVerification(t *step, in incoming) error {
@@ -193,7 +194,7 @@ func (s *Stack) closeActivity(t *step, id string, accepted bool) error {
 	if err != nil {
 		return err
 	}
-	return t.event(EventActivity, after)
+	return t.event(EventActivity, view.NewActivity(after))
 }
 
 // AskVerification asks a mutual contact something that only they can answer.
@@ -274,7 +275,7 @@ func (s *Stack) Trust(who key.Public, mark contact.Trust) (after contact.Contact
 		if err := t.PutContact(after); err != nil {
 			return err
 		}
-		return t.event(EventContact, after)
+		return s.contactEvent(t, after)
 	})
 	return after, err
 }

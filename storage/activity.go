@@ -168,9 +168,10 @@ func (tx *Tx) Activities(q ActivityQuery) (ActivityPage, error) {
 	return p, nil
 }
 
-// ReadActivities marks unread entries up to a clock as read, at most WorkSlice
-// of them, and tells whether there are more.
-func (tx *Tx) ReadActivities(upTo uint64) (more bool, err error) {
+// ReadActivities marks unread entries up to a clock as read, the oldest first
+// and at most WorkSlice of them. It returns the clock of the last one, 0 for
+// none, and whether there are more.
+func (tx *Tx) ReadActivities(upTo uint64) (read uint64, more bool, err error) {
 	var ids []string
 	err = tx.Scan(familyActivityNew, func(k string, _ []byte) error {
 		place := k[len(familyActivityNew):]
@@ -181,7 +182,7 @@ func (tx *Tx) ReadActivities(upTo uint64) (more bool, err error) {
 			more = true
 			return kv.Stop
 		}
-		ids = append(ids, place[8:])
+		ids, read = append(ids, place[8:]), binary.BigEndian.Uint64([]byte(place))
 		return nil
 	})
 	for _, id := range ids {
@@ -189,5 +190,5 @@ func (tx *Tx) ReadActivities(upTo uint64) (more bool, err error) {
 			_, _, err = tx.ChangeActivity(id, activity.Read)
 		}
 	}
-	return more, err
+	return read, more, err
 }

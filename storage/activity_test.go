@@ -49,7 +49,7 @@ func TestActivityEqualsAModel(t *testing.T) {
 						delete(model, id)
 					default:
 						upTo := uint64(rng.IntN(5))
-						more, err := tx.ReadActivities(upTo)
+						_, more, err := tx.ReadActivities(upTo)
 						if more || err != nil {
 							t.Fatal(more, err)
 						}
@@ -122,7 +122,7 @@ func TestActivityLimits(t *testing.T) {
 				must(t, err)
 			}
 			for i, want := range []bool{true, false} {
-				if more, err := tx.ReadActivities(WorkSlice + 1); err != nil || more != want {
+				if _, more, err := tx.ReadActivities(WorkSlice + 1); err != nil || more != want {
 					t.Errorf("%d: more %v, %v", i, more, err)
 				}
 			}

@@ -37,6 +37,7 @@ const (
 	familyWork      = "work/"          // what is to be done in slices → how far it is
 	familyTopicKey  = "topic-key/"     // hash of a topic's name → symmetric key
 
+	familyPayload       = "payload/"        // message id, name → bytes
 	familyReaction      = "reaction/"       // message id, compressed key, kind → any
 	familyPin           = "pin/"            // chat, 0, message id → any
 	familyPicture       = "picture/"        // compressed key, name → clock, bytes

@@ -27,7 +27,9 @@ func shown(m *chat.Message) bool { return m.Deleted == nil || !m.Deleted.ForMe }
 // PutMessage stores a message, new or changed; chat, clock and id of a stored
 // message never change. A new one counts as unread when it was received; a
 // changed one counts as before, a deleted one not at all. Nothing is stored
-// that was cleared away.
+// that was cleared away. Payloads are stored apart and not read with it: see
+// [Tx.Payload]. A message that comes back without them keeps those that it says
+// it has.
 func (tx *Tx) PutMessage(m *chat.Message) error { return tx.putMessage(m, nil) }
 
 // PutMessageAs is PutMessage that says how the message counts, now and until
@@ -48,6 +50,16 @@ func (tx *Tx) putMessage(m *chat.Message, n *Notice) error {
 	k := messageKey(m.Chat, PositionOf(m))
 	raw, known, err := tx.Get(k)
 	if err != nil {
+		return err
+	}
+	before := new(chat.Message)
+	if known {
+		if before, err = contentOf(k, raw); err != nil {
+			return err
+		}
+	}
+	m, payloads := m.Detach()
+	if err := tx.putPayloads(m, payloads, before.Payloads()); err != nil {
 		return err
 	}
 	if err := tx.putJSON(k, m); err != nil {
@@ -72,7 +84,7 @@ func (tx *Tx) putMessage(m *chat.Message, n *Notice) error {
 		}
 		return tx.enter(m, room, *n)
 	}
-	return tx.revise(m, raw, room, entry, n)
+	return tx.revise(m, before, room, entry, n)
 }
 
 // enter adds a message to the indexes and to its chat's summary.
@@ -105,7 +117,7 @@ func (tx *Tx) enter(m *chat.Message, room chat.Chat, n Notice) error {
 }
 
 // revise brings the indexes and the summary in line with a changed message.
-func (tx *Tx) revise(m *chat.Message, before []byte, room chat.Chat, entry clockEntry, n *Notice) error {
+func (tx *Tx) revise(m, before *chat.Message, room chat.Chat, entry clockEntry, n *Notice) error {
 	at := PositionOf(m)
 	row, err := tx.changeText(m, before, entry.row)
 	if err != nil {
@@ -144,8 +156,8 @@ func (tx *Tx) revise(m *chat.Message, before []byte, room chat.Chat, entry clock
 	return tx.putSummary(m.Chat, s)
 }
 
-// DeleteMessage deletes a message with all that hangs on it: reactions, pins
-// and its entry of the activity centre. It is no error when it is not there.
+// DeleteMessage deletes a message with all that hangs on it: payloads,
+// reactions, pins and its entry of the activity centre. It is no error when it is not there.
 func (tx *Tx) DeleteMessage(id message.ID) error {
 	k, ok, err := tx.Get(familyByID + string(id[:]))
 	if err != nil || !ok {
@@ -197,14 +209,16 @@ func (tx *Tx) erase(room string, at Position) error {
 			keys = append(keys, rowKey(entry.row))
 		}
 	}
-	r := kv.Prefix(familyReaction + string(at.ID[:]))
-	r.KeysOnly = true
-	err = tx.Range(r, func(k string, _ []byte) error {
-		keys = append(keys, k)
-		return nil
-	})
-	if err != nil {
-		return err
+	for _, family := range []string{familyReaction, familyPayload} {
+		r := kv.Prefix(family + string(at.ID[:]))
+		r.KeysOnly = true
+		err = tx.Range(r, func(k string, _ []byte) error {
+			keys = append(keys, k)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	for _, k := range keys {
 		if err := tx.Delete(k); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -134,7 +133,7 @@ func (tx *Tx) messageOfRow(row int64) (*chat.Message, int, error) {
 	if err != nil || !ok {
 		return nil, 0, err
 	}
-	return m, len(m.Text) + len(m.Community), nil
+	return m, len(m.Text), nil
 }
 
 // searchMessages reads messages to find words: for a store without an index.
@@ -226,16 +225,9 @@ func (tx *Tx) addText(m *chat.Message) (int64, error) {
 }
 
 // changeText brings the row of a message in line with its text and returns the
-// row it has now. before is the record as it was.
-func (tx *Tx) changeText(m *chat.Message, before []byte, row int64) (int64, error) {
-	var was struct {
-		Text   string
-		Bridge *chat.Bridge
-	}
-	if err := json.Unmarshal(before, &was); err != nil {
-		return row, fmt.Errorf("%w: message %s: %w", ErrCorrupt, m.ID, err)
-	}
-	if searchText(was.Text, was.Bridge) == searchText(m.Text, m.Bridge) {
+// row it has now.
+func (tx *Tx) changeText(m, before *chat.Message, row int64) (int64, error) {
+	if searchText(before.Text, before.Bridge) == searchText(m.Text, m.Bridge) {
 		return row, nil
 	}
 	if row == 0 {

@@ -22,8 +22,8 @@ import (
 const KeySize = 32
 
 // schemaVersion is kept in SQLite's user_version; a newer file is refused.
-// Version 2 brought the word index.
-const schemaVersion = 2
+// Version 2 brought the word index, version 3 took payloads out of messages.
+const schemaVersion = 3
 
 // ErrKey is a file that the given key does not open.
 var ErrKey = errors.New("not a database, or the key does not open it")
@@ -33,7 +33,15 @@ var ErrKey = errors.New("not a database, or the key does not open it")
 //
 // Commits survive the death of the process at any instruction, and the loss
 // of power (write-ahead log, synchronous FULL).
-func Open(path string, key [KeySize]byte) (*DB, error) {
+func Open(path string, key [KeySize]byte) (*DB, error) { return open(path, key, false) }
+
+// OpenAlone is Open with one connection for reading and writing: half the
+// memory, for who has very many databases open, but a read waits for the update
+// that is running. Nothing then ever waits for a lock of the file, which takes
+// its time by sleeping; on a fake clock that would be for ever.
+func OpenAlone(path string, key [KeySize]byte) (*DB, error) { return open(path, key, true) }
+
+func open(path string, key [KeySize]byte, alone bool) (*DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -50,6 +58,9 @@ func Open(path string, key [KeySize]byte) (*DB, error) {
 	if b.w, err = connect(abs, key, false); err != nil {
 		return nil, err
 	}
+	if alone {
+		return &DB{backend: b, alone: true}, nil
+	}
 	if b.r, err = connect(abs, key, true); err != nil {
 		b.w.close()
 		return nil, err
@@ -57,8 +68,8 @@ func Open(path string, key [KeySize]byte) (*DB, error) {
 	return &DB{backend: b}, nil
 }
 
-// database is the SQLite back end: one connection writes, another reads, so
-// that a long read never holds up the roads.
+// database is the SQLite back end: one connection writes, another, nil when it
+// is alone, reads, so that a long read never holds up the roads.
 type database struct {
 	w, r *conn
 	// recent are committed values that the writer is likely to read again:
@@ -105,6 +116,11 @@ func connect(path string, key [KeySize]byte, readOnly bool) (_ *conn, err error)
 		if errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) {
 			return nil, &fault.Error{Kind: fault.Denied, Op: "opening the database", Err: ErrKey}
 		}
+		return nil, fault.Wrap(fault.Internal, "opening the database", err)
+	}
+	// Plans do not depend on what is bound, or statements with a bound LIMIT would
+	// be prepared anew at every use.
+	if _, err = db.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
 		return nil, fault.Wrap(fault.Internal, "opening the database", err)
 	}
 	if err = fts5.Register(db); err != nil {
@@ -180,10 +196,15 @@ func migrate(db *sqlite3.Conn) error {
 	if version < 1 {
 		statements += "CREATE TABLE kv(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
 	}
-	statements += createSearch
+	if version < 2 {
+		statements += createSearch
+	}
+	// Messages that are there already are indexed and taken apart by Work.
 	if version == 1 {
-		// Messages that are there already are indexed by Work.
 		statements += fmt.Sprintf("INSERT INTO kv VALUES(X'%x', X'');", workIndex)
+	}
+	if version == 1 || version == 2 {
+		statements += fmt.Sprintf("INSERT INTO kv VALUES(X'%x', X'');", workDetach)
 	}
 	statements += fmt.Sprintf("PRAGMA user_version = %d; COMMIT", schemaVersion)
 	if err = db.Exec(statements); err != nil {
@@ -202,7 +223,12 @@ func (c *conn) close() error {
 	return c.db.Close()
 }
 
-func (d *database) close() error { return errors.Join(d.r.close(), d.w.close()) }
+func (d *database) close() error {
+	if d.r == nil {
+		return d.w.close()
+	}
+	return errors.Join(d.r.close(), d.w.close())
+}
 
 func (d *database) writer() kv.Ranger { return cached{view{d.w}, d.recent} }
 

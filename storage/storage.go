@@ -11,7 +11,8 @@
 //
 // Messages are indexed in the transaction that writes them: by chat, by clock
 // across chats, in the summaries that a list of chats shows, and by their words
-// ([DB.Search]). What takes long, deleting a history or indexing what an older
+// ([DB.Search]). Their payloads, pictures and recordings, are kept apart
+// ([Tx.Payload]). What takes long, deleting a history or indexing what an older
 // version wrote, is done in slices by [DB.Work] and goes on after a restart.
 package storage
 
@@ -63,6 +64,8 @@ type DB struct {
 	update  sync.Mutex
 	backend backend
 	closed  bool
+	// alone: reads wait for the running update, as there is one connection.
+	alone bool
 }
 
 // Update runs f in a transaction: committed when f returns nil, without any
@@ -90,6 +93,14 @@ func (db *DB) Update(f func(tx *Tx) error) error {
 // View runs f with a consistent, read-only view of the committed data. It
 // does not wait for updates. Writes of f are dropped.
 func (db *DB) View(f func(tx *Tx) error) error {
+	if db.alone {
+		db.update.Lock()
+		defer db.update.Unlock()
+		if db.closed {
+			return ErrClosed
+		}
+		return f(newTx(db.backend.writer()))
+	}
 	return db.backend.read(func(s kv.Ranger) error { return f(newTx(s)) })
 }
 

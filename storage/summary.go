@@ -2,8 +2,6 @@ package storage
 
 import (
 	"math"
-	"strings"
-	"unicode"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
@@ -29,8 +27,8 @@ type Summary struct {
 type Preview struct {
 	ID   message.ID `json:"id"`
 	From key.Public `json:"from,omitzero"`
-	// Text has at most MaxPreview characters, an ellipsis behind what is left
-	// out, and spaces for line breaks.
+	// Text is brief, see [chat.Brief]: at most MaxPreview characters, an ellipsis
+	// behind what is left out.
 	Text        string     `json:"text"`
 	Clock       uint64     `json:"clock"`
 	Timestamp   uint64     `json:"timestamp"`
@@ -48,32 +46,9 @@ func preview(m *chat.Message) Preview {
 		text = m.Bridge.Content
 	}
 	return Preview{
-		ID: m.ID, From: m.From, Text: shorten(text), Clock: m.Clock, Timestamp: m.Timestamp,
+		ID: m.ID, From: m.From, Text: chat.Brief(text, MaxPreview), Clock: m.Clock, Timestamp: m.Timestamp,
 		ContentType: m.ContentType, State: m.State, Deleted: m.Deleted != nil,
 	}
-}
-
-// shorten returns the beginning of a text in one line.
-func shorten(text string) string {
-	var out strings.Builder
-	length, space := 0, false
-	for _, r := range text {
-		if unicode.IsSpace(r) {
-			space = length > 0
-			continue
-		}
-		if space {
-			out.WriteByte(' ')
-			length++
-			space = false
-		}
-		if length >= MaxPreview {
-			return strings.TrimSuffix(out.String(), " ") + "…"
-		}
-		out.WriteRune(r)
-		length++
-	}
-	return out.String()
 }
 
 // Summary returns what a list shows of a chat.

@@ -3,9 +3,7 @@ package storage
 import (
 	"errors"
 	"math"
-	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
@@ -41,18 +39,5 @@ func TestSummaryRecord(t *testing.T) {
 	raw[len(raw)-30] ^= 0xff // within the key
 	if _, err := decodeSummary("k", raw, peer); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("no key: %v", err)
-	}
-}
-
-func TestShorten(t *testing.T) {
-	t.Parallel()
-	long := strings.Repeat("é", MaxPreview)
-	for text, want := range map[string]string{
-		"": "", " \n ": "", "a": "a", " a \n\t b ": "a b", long: long, long + "x": long + "…", long + "   ": long,
-		strings.Repeat("ab ", 100): strings.TrimSpace(strings.Repeat("ab ", 100)[:MaxPreview]) + "…",
-	} {
-		if got := shorten(text); got != want || utf8.RuneCountInString(got) > MaxPreview+1 {
-			t.Errorf("%q became %q, not %q", text, got, want)
-		}
 	}
 }

@@ -15,6 +15,9 @@ const (
 	workClear = familyWork + "clear/" // chat id: delete what was cleared
 	workRead  = familyWork + "read/"  // chat id: forget marks of what was read
 	workIndex = familyWork + "index"  // index messages of older versions; last key done
+	// workDetach moves payloads out of the messages of older versions; last key
+	// done.
+	workDetach = familyWork + "payloads"
 )
 
 // WorkSlice is how many messages Work handles in one transaction.
@@ -24,7 +27,8 @@ const WorkSlice = 200
 const workBytes = 4 << 20
 
 // Work does a slice of what was put off, in a transaction of its own: it
-// deletes what was cleared and indexes what an older version wrote. It tells
+// deletes what was cleared, and indexes what an older version wrote and takes
+// it apart. It tells
 // whether there is more; what is left when the program ends is done later.
 // Nothing of it changes what is read, but that searches and lists of all chats
 // miss what is not indexed yet.
@@ -72,6 +76,9 @@ func (tx *Tx) slice(task, done string, most int) (bool, error) {
 	}
 	if task == workIndex {
 		return tx.indexSlice(done, most)
+	}
+	if task == workDetach {
+		return tx.detachSlice(done, most)
 	}
 	return false, fmt.Errorf("%w: unknown task %q", ErrCorrupt, task)
 }

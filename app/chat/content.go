@@ -8,6 +8,7 @@ import (
 
 // Sticker is the content of a sticker message.
 type Sticker struct {
+	// Hash names the sticker in its Pack.
 	Hash string `json:"hash"`
 	Pack int32  `json:"pack"`
 }
@@ -17,7 +18,9 @@ type Sticker struct {
 type Image struct {
 	// Format is png, jpeg, webp, gif, or unknown_N.
 	Format  string `json:"format"`
-	Payload []byte `json:"payload"`
+	Payload []byte `json:"payload,omitempty"`
+	// Bytes is the length of a payload that was detached; see [Message.Detach].
+	Bytes int `json:"bytes,omitempty"`
 	// Width and Height in pixels, as the author says; 0 for unknown.
 	Width  uint32 `json:"width,omitempty"`
 	Height uint32 `json:"height,omitempty"`
@@ -29,8 +32,10 @@ type Image struct {
 // Audio is the content of an audio message.
 type Audio struct {
 	// Format is aac, amr, or unknown_N.
-	Format     string `json:"format"`
-	Payload    []byte `json:"payload"`
+	Format  string `json:"format"`
+	Payload []byte `json:"payload,omitempty"`
+	// Bytes is the length of a payload that was detached; see [Message.Detach].
+	Bytes      int    `json:"bytes,omitempty"`
 	DurationMS uint64 `json:"duration_ms,omitempty"`
 }
 
@@ -41,9 +46,10 @@ type Bridge struct {
 	Name string `json:"name"`
 	// User is the author's name there, UserID their id, Avatar the address of
 	// their picture, which nobody should fetch unasked.
-	User    string `json:"user"`
-	UserID  string `json:"user_id,omitempty"`
-	Avatar  string `json:"avatar,omitempty"`
+	User   string `json:"user"`
+	UserID string `json:"user_id,omitempty"`
+	Avatar string `json:"avatar,omitempty"`
+	// Content is the text.
 	Content string `json:"content"`
 	// MessageID is the message's id there, ParentID that of the one it answers.
 	MessageID string `json:"message_id,omitempty"`
@@ -64,6 +70,9 @@ type Discord struct {
 	Author   string `json:"author,omitempty"`
 	Nickname string `json:"nickname,omitempty"`
 	Avatar   []byte `json:"avatar,omitempty"`
+	// AvatarBytes is the length of an avatar that was detached; see
+	// [Message.Detach].
+	AvatarBytes int `json:"avatar_bytes,omitempty"`
 	// ReplyTo is the id there of the message it answers.
 	ReplyTo     string              `json:"reply_to,omitempty"`
 	Attachments []DiscordAttachment `json:"attachments,omitempty"`
@@ -77,18 +86,24 @@ type DiscordAttachment struct {
 	Size    uint64 `json:"size,omitempty"` // in bytes, as Discord says
 	URL     string `json:"url,omitempty"`
 	Payload []byte `json:"payload,omitempty"`
+	// Bytes is the length of a payload that was detached; see [Message.Detach].
+	Bytes int `json:"bytes,omitempty"`
 }
 
 // Payment is a request to be paid.
 type Payment struct {
 	// Receiver is an Ethereum address as 0x….
 	Receiver string `json:"receiver"`
-	Symbol   string `json:"symbol"`
+	// Symbol is that of the token, as ETH.
+	Symbol string `json:"symbol"`
 	// Amount is a decimal number of Symbol's tokens.
-	Amount   string `json:"amount"`
+	Amount string `json:"amount"`
+	// ChainID is the number of the Ethereum chain, TokenKey what clients name
+	// the token by.
 	ChainID  uint32 `json:"chain_id"`
 	TokenKey string `json:"token_key,omitempty"`
-	Logo     string `json:"logo,omitempty"` // an address, not to be fetched unasked
+	// Logo is the address of the token's picture, not to be fetched unasked.
+	Logo string `json:"logo,omitempty"`
 }
 
 var contentTypes = map[apppb.ChatMessage_ContentType]string{

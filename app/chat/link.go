@@ -30,18 +30,25 @@ type Link struct {
 	Thumbnail Thumbnail `json:"thumbnail,omitzero"`
 	// Favicon is the encoded picture that the site goes by.
 	Favicon []byte `json:"favicon,omitempty"`
+	// FaviconBytes is the length of one that was detached; see
+	// [Message.Detach].
+	FaviconBytes int `json:"favicon_bytes,omitempty"`
 }
 
 // Thumbnail is a small picture of a preview. The payload is as it was received.
 type Thumbnail struct {
-	Payload []byte `json:"payload"`
+	Payload []byte `json:"payload,omitempty"`
+	// Bytes is the length of a payload that was detached; see [Message.Detach].
+	Bytes int `json:"bytes,omitempty"`
 	// Width and Height in pixels, as the author says; 0 for unknown.
 	Width  uint32 `json:"width,omitempty"`
 	Height uint32 `json:"height,omitempty"`
 }
 
 // IsZero tells whether there is no thumbnail.
-func (t Thumbnail) IsZero() bool { return len(t.Payload) == 0 && t.Width == 0 && t.Height == 0 }
+func (t Thumbnail) IsZero() bool {
+	return len(t.Payload) == 0 && t.Bytes == 0 && t.Width == 0 && t.Height == 0
+}
 
 // StatusLink is a preview of a share URL: one of the three, or none if this
 // version does not know what it shows.

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/hex"
+	"iter"
 	"strings"
 
 	"github.com/parley-im/parley/account/key"
@@ -20,29 +21,69 @@ const (
 // keys only on a screen, never in a message (62/STATUS-PAYLOADS, Mentions).
 func Mentions(text string) (keys []key.Public, all bool) {
 	seen := map[key.Public]bool{}
-	for {
-		at := strings.Index(text, mentionPrefix)
-		if at < 0 {
-			return keys, all
+	for m := range mentions(text) {
+		all = all || m.all
+		if !m.key.IsZero() && !seen[m.key] {
+			seen[m.key] = true
+			keys = append(keys, m.key)
 		}
-		text = text[at:]
-		if size := len(mentionPrefix) + mentionDigits; len(text) >= size {
-			raw, err := hex.DecodeString(text[len(mentionPrefix):size])
-			if err == nil {
-				var pub key.Public
-				if pub, err = key.PublicFromBytes(raw); err == nil && !seen[pub] {
-					seen[pub] = true
-					keys = append(keys, pub)
-				}
+	}
+	return keys, all
+}
+
+// mention is a mention in a text, or the end of it: what stands before it, what
+// it is in writing, and whom it calls.
+type mention struct {
+	before, text string
+	key          key.Public
+	all          bool
+}
+
+// mentions goes through the mentions of a text. What the pieces say in writing
+// is the text.
+func mentions(text string) iter.Seq[mention] {
+	return func(yield func(mention) bool) {
+		before := 0
+		for at := 0; ; {
+			next := strings.Index(text[at:], mentionPrefix)
+			if next < 0 {
+				yield(mention{before: text[before:]})
+				return
 			}
-			if err == nil {
-				text = text[size:]
+			at += next
+			m := mention{before: text[before:at]}
+			size := 0
+			if pub, ok := mentioned(text[at:]); ok {
+				m.key, size = pub, len(mentionPrefix)+mentionDigits
+			} else if strings.HasPrefix(text[at:], everyone) && !hexDigitAt(text[at:], len(everyone)) {
+				m.all, size = true, len(everyone)
+			}
+			if size == 0 {
+				at += len(mentionPrefix)
 				continue
 			}
+			m.text = text[at : at+size]
+			at += size
+			before = at
+			if !yield(m) {
+				return
+			}
 		}
-		all = all || strings.HasPrefix(text, everyone) && !hexDigitAt(text, len(everyone))
-		text = text[len(mentionPrefix):]
 	}
+}
+
+// mentioned returns the key of the mention that a text begins with.
+func mentioned(text string) (key.Public, bool) {
+	size := len(mentionPrefix) + mentionDigits
+	if len(text) < size {
+		return key.Public{}, false
+	}
+	raw, err := hex.DecodeString(text[len(mentionPrefix):size])
+	if err != nil {
+		return key.Public{}, false
+	}
+	pub, err := key.PublicFromBytes(raw)
+	return pub, err == nil
 }
 
 // Mention returns how a text mentions somebody.

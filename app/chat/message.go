@@ -60,10 +60,16 @@ type Message struct {
 	Clock     uint64 `json:"clock"`
 	Timestamp uint64 `json:"timestamp"`
 	State     State  `json:"state"`
+	// Stored is when a store node was first known to have a message of ours, in
+	// milliseconds, 0 for not known. It stands beside the state.
+	Stored int64 `json:"stored,omitempty"`
 	// ReplyTo is the id of the message this one answers, Thread that of the
 	// message whose thread it belongs to; empty for none.
 	ReplyTo string `json:"reply_to,omitempty"`
 	Thread  string `json:"thread,omitempty"`
+	// Threaded is what the thread that hangs on this message is called, nil for
+	// nothing.
+	Threaded *Thread `json:"threaded,omitempty"`
 	// Mentions are the people the text calls by key, each once and in order;
 	// MentionsAll tells that it calls everybody.
 	Mentions    []key.Public `json:"mentions,omitempty"`
@@ -76,8 +82,11 @@ type Message struct {
 	Bridge  *Bridge  `json:"bridge,omitempty"`
 	Discord *Discord `json:"discord,omitempty"`
 	// Community is a signed application message of type COMMUNITY_DESCRIPTION.
-	Community   []byte       `json:"community,omitempty"`
-	Transaction *Transaction `json:"transaction,omitempty"`
+	Community []byte `json:"community,omitempty"`
+	// CommunityBytes is the length of one that was detached; see
+	// [Message.Detach].
+	CommunityBytes int          `json:"community_bytes,omitempty"`
+	Transaction    *Transaction `json:"transaction,omitempty"`
 
 	// Links are previews of what the text links to, made by the author.
 	Links       []Link       `json:"links,omitempty"`
@@ -93,6 +102,7 @@ type Message struct {
 // Author is what the author of a message says of themselves, in that message.
 // Nothing of it is proven.
 type Author struct {
+	// DisplayName is what they call themselves.
 	DisplayName string `json:"display_name,omitempty"`
 	// ENSName is a claim until a resolver confirms it.
 	ENSName string `json:"ens_name,omitempty"`

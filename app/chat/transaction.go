@@ -34,8 +34,9 @@ type Transaction struct {
 	// Value is a decimal amount of the token whose contract is Contract.
 	Value    string `json:"value,omitempty"`
 	Contract string `json:"contract,omitempty"`
-	Address  string `json:"address,omitempty"`
-	Hash     string `json:"hash,omitempty"`
+	// Address is who is to be paid, Hash that of the transaction, both as 0x….
+	Address string `json:"address,omitempty"`
+	Hash    string `json:"hash,omitempty"`
 	// Signature is over the transaction, by the address that sent it; it is not
 	// checked.
 	Signature []byte `json:"signature,omitempty"`
@@ -64,6 +65,9 @@ func IsTransaction(t message.Type) bool {
 // of a received message about a payment, or says why that is to be dropped.
 func NewTransaction(m *message.Message, self key.Public, in contact.Incoming) (*Message, Place, error) {
 	c, err := decodeCommand(m.Type, m.Payload)
+	if err != nil && !errors.Is(err, ErrTransactionType) {
+		err = fmt.Errorf("%w: %w", message.ErrMalformed, err)
+	}
 	if err == nil {
 		err = message.CheckClock(c.clock, in.WakuTime)
 	}

@@ -70,6 +70,24 @@ type Refusal struct {
 	Err   error
 }
 
+// RefusedSince returns the events that are left out now and were not there
+// before.
+func (g Group) RefusedSince(before Group) (fresh []Refusal) {
+	if len(g.Refused) == 0 {
+		return nil
+	}
+	known := make(map[string]bool, len(before.Refused))
+	for _, r := range before.Refused {
+		known[string(r.Event.Raw)] = true
+	}
+	for _, r := range g.Refused {
+		if !known[string(r.Event.Raw)] {
+			fresh = append(fresh, r)
+		}
+	}
+	return fresh
+}
+
 // Standing is what somebody is to a group, in a word for people and for JSON.
 type Standing string
 

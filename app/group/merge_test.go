@@ -138,6 +138,9 @@ func TestHostileMember(t *testing.T) {
 	if n := len(out.Dropped) + len(out.Group.Refused); n != len(bad)+len(without) {
 		t.Errorf("%d dropped and %d left out of %d", len(out.Dropped), len(out.Group.Refused), len(bad)+len(without))
 	}
+	if n := len(out.Group.RefusedSince(g)); n != len(out.Group.Refused) {
+		t.Errorf("%d of %d left out are news", n, len(out.Group.Refused))
+	}
 	want := merge(t, g, good)
 	same(t, out.Group, want)
 	deployed(t, out.Group)
@@ -149,6 +152,9 @@ func TestHostileMember(t *testing.T) {
 	again, err := out.Group.Receive(u, incoming(member, hostile))
 	if err != nil || len(again.Changes) != 0 {
 		t.Errorf("%v, %v", again.Changes, err)
+	}
+	if fresh := again.Group.RefusedSince(out.Group); len(fresh) != 0 {
+		t.Errorf("left out again: %v", fresh)
 	}
 	same(t, again.Group, want)
 	// Everybody can go on.

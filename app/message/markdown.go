@@ -13,7 +13,7 @@ Sources: 62/STATUS-PAYLOADS; Status application protocols, Functional scope, Con
 
 - **Topic**: what the content topic is derived from. *pairwise* is the recipient's partitioned topic, then the negotiated one; *community requests* is the topic of the control node's key.
 - **Encryption**: *pairwise* is a double-ratchet message per device, *group key* the hash ratchet in gated communities and a public message in open ones, *raw* no encryption layer below the transport's.
-- **State**: *handled* is sent and read by this version, *later* is skipped when received, *retired* is sent by no current client.
+- **State**: *handled* is read by this version, and sent but for the names of threads (93), *later* is skipped when received, *retired* is sent by no current client.
 
 | # | Type | Chat | Scope | Topic | Ephemeral | Reliability | Encryption | Shard | State |
 |--:|--|--|--|--|--|--|--|--|--|

@@ -166,7 +166,8 @@ type Rule struct {
 	Reliability Reliability
 	Encryption  Encryption
 	Shard       Shard
-	// Handled tells whether this version sends and reads the type.
+	// Handled tells whether this version reads the type, and sends it where it
+	// has something to say by it.
 	Handled bool
 	// Retired tells that no current client sends the type; its number is
 	// never used for anything else.

@@ -171,8 +171,8 @@ var table = []Rule{
 	// Only ever inside local pairing, never in a Waku message: no topic.
 	{Type: apppb.ApplicationMetadataMessage_BACKED_UP_MESSAGE_BATCH, Scope: Local, Shard: ShardLocal},
 	toSelf(apppb.ApplicationMetadataMessage_SYNC_THREAD_MESSAGES_READ),
-	in(OneToOne, apppb.ApplicationMetadataMessage_THREAD_METADATA),
-	in(PrivateGroup, apppb.ApplicationMetadataMessage_THREAD_METADATA),
+	handled(in(OneToOne, apppb.ApplicationMetadataMessage_THREAD_METADATA)),
+	handled(in(PrivateGroup, apppb.ApplicationMetadataMessage_THREAD_METADATA)),
 	in(Community, apppb.ApplicationMetadataMessage_THREAD_METADATA),
 	in(PublicChat, apppb.ApplicationMetadataMessage_THREAD_METADATA),
 }

@@ -292,9 +292,59 @@ func TestHandled(t *testing.T) {
 		"DELETE_MESSAGE private group", "ACCEPT_CONTACT_REQUEST –", "RETRACT_CONTACT_REQUEST –",
 		"REQUEST_CONTACT_VERIFICATION –", "ACCEPT_CONTACT_VERIFICATION –", "DECLINE_CONTACT_VERIFICATION –",
 		"SYNC_DELETE_FOR_ME_MESSAGE –", "CANCEL_CONTACT_VERIFICATION –",
+		"THREAD_METADATA 1:1", "THREAD_METADATA private group",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("handled %q, want %q", got, want)
+	}
+}
+
+// Every payload of 62/STATUS-PAYLOADS has its row, and is handled but for those
+// of communities and of other devices of ours.
+func TestSpecifiedPayloads(t *testing.T) {
+	t.Parallel()
+	const (
+		now = iota
+		ofCommunities
+		ofDevices
+	)
+	for typ, when := range map[Type]int{
+		apppb.ApplicationMetadataMessage_CHAT_MESSAGE:                         now,
+		apppb.ApplicationMetadataMessage_CONTACT_UPDATE:                       now,
+		apppb.ApplicationMetadataMessage_EMOJI_REACTION:                       now,
+		apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE:            now,
+		apppb.ApplicationMetadataMessage_SYNC_INSTALLATION_CONTACT_V2:         ofDevices,
+		apppb.ApplicationMetadataMessage_SYNC_PAIR_INSTALLATION:               ofDevices,
+		apppb.ApplicationMetadataMessage_CHAT_IDENTITY:                        now,
+		apppb.ApplicationMetadataMessage_COMMUNITY_DESCRIPTION:                ofCommunities,
+		apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_JOIN:            ofCommunities,
+		apppb.ApplicationMetadataMessage_PIN_MESSAGE:                          now,
+		apppb.ApplicationMetadataMessage_EDIT_MESSAGE:                         now,
+		apppb.ApplicationMetadataMessage_DELETE_MESSAGE:                       now,
+		apppb.ApplicationMetadataMessage_COMMUNITY_MESSAGE_ARCHIVE_MAGNETLINK: ofCommunities,
+		apppb.ApplicationMetadataMessage_ACCEPT_CONTACT_REQUEST:               now,
+		apppb.ApplicationMetadataMessage_RETRACT_CONTACT_REQUEST:              now,
+		apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_JOIN_RESPONSE:   ofCommunities,
+		apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_LEAVE:           ofCommunities,
+		apppb.ApplicationMetadataMessage_REQUEST_CONTACT_VERIFICATION:         now,
+		apppb.ApplicationMetadataMessage_ACCEPT_CONTACT_VERIFICATION:          now,
+		apppb.ApplicationMetadataMessage_DECLINE_CONTACT_VERIFICATION:         now,
+		apppb.ApplicationMetadataMessage_CANCEL_CONTACT_VERIFICATION:          now,
+		apppb.ApplicationMetadataMessage_COMMUNITY_CANCEL_REQUEST_TO_JOIN:     ofCommunities,
+		apppb.ApplicationMetadataMessage_COMMUNITY_EDIT_SHARED_ADDRESSES:      ofCommunities,
+	} {
+		rule, ok := RuleFor(typ, OneToOne)
+		if !ok || rule.Retired || rule.Handled != (when == now) {
+			t.Errorf("%s: %+v, %v", Name(typ), rule, ok)
+		}
+		if rule.Scope == Local && when != ofDevices || rule.Scope == CommunityControl && when != ofCommunities {
+			t.Errorf("%s is %s", Name(typ), rule.Scope)
+		}
+	}
+	// SyncInstallationPublicChat went with public chats; its number is not used
+	// again.
+	if _, ok := RuleFor(14, NoChat); ok {
+		t.Error("number 14 is in use")
 	}
 }
 

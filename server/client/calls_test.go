@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/internal/fault"
 )
@@ -37,7 +38,8 @@ func TestCallsOfChats(t *testing.T) {
 	t.Parallel()
 	served, dir := daemon(t)
 	c, ctx := New(Config{DataDir: dir}), t.Context()
-	bob := stranger(t).String()
+	known := stranger(t)
+	bob, alias := known.String(), account.Alias(known)
 	m, err := c.Send(ctx, bob, "one", parley.SendOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +60,7 @@ func TestCallsOfChats(t *testing.T) {
 		then func() result
 	}{
 		{"edit", func() result { return of(c.Edit(ctx, id, "two words", parley.EditOptions{})) }, message},
+		{"edit, mentioning", func() result { return of(c.Edit(ctx, id, "@"+alias+" two words", parley.EditOptions{Mention: true})) }, message},
 		{"react", func() result { return of(c.React(ctx, id, "👍")) }, message},
 		{"message", func() result { return of(c.Message(ctx, id)) }, message},
 		{"unreact", func() result { return of(c.Unreact(ctx, id, "👍")) }, message},
@@ -97,6 +100,7 @@ func TestCallsOfChats(t *testing.T) {
 		{"presence updates", func() result { return of(c.SetPresenceUpdates(ctx, true)) }, settings},
 		{"settings", func() result { return of(c.Settings(ctx)) }, settings},
 		{"trust", func() result { return of(c.Trust(ctx, bob, "untrustworthy")) }, func() result { return of(served.Contact(ctx, bob)) }},
+		{"mentionable", func() result { return of(c.Mentionable(ctx, bob, "hi @"+alias[:3])) }, func() result { return of(served.Mentionable(ctx, bob, "@"+alias)) }},
 		{"activities", func() result {
 			return of(c.Activities(ctx, parley.ActivityQuery{Kinds: []string{"reply", "mention"}, Unread: true, Limit: 3}))
 		},
@@ -138,7 +142,7 @@ func TestFiles(t *testing.T) {
 	if trace, err := c.Trace(ctx, m.ID.String()); err != nil || len(trace.Steps) != 1 || len(trace.Waiting) == 0 || trace.Waiting[0].Hash.IsZero() {
 		t.Errorf("%+v, %v", trace, err)
 	}
-	sound := &chat.Audio{Format: "amr", Payload: []byte("#!AMR\n"), DurationMS: 100}
+	sound := &chat.Audio{Format: "amr", Payload: []byte("#!AMR\n\x7c"), DurationMS: 20}
 	if m, err = c.Send(ctx, bob, "", parley.SendOptions{Audio: sound}); err != nil {
 		t.Fatal(err)
 	}

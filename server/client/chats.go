@@ -66,6 +66,12 @@ func (c *Client) Pins(ctx context.Context, chat string) ([]parley.Pin, error) {
 	return get[[]parley.Pin](ctx, c, place("chats", chat, "pins"), nil)
 }
 
+// Mentionable returns who in a chat may be meant by the mention that a text
+// ends in.
+func (c *Client) Mentionable(ctx context.Context, chat, text string) ([]parley.Mentionable, error) {
+	return get[[]parley.Mentionable](ctx, c, place("chats", chat, "mentionable"), queryOf{}.text("text", text).values())
+}
+
 // Draft returns what was begun in a chat and not sent.
 func (c *Client) Draft(ctx context.Context, chat string) (parley.Draft, error) {
 	return get[parley.Draft](ctx, c, place("chats", chat, "draft"), nil)

@@ -25,7 +25,8 @@ func (c *Client) Send(ctx context.Context, to, text string, options parley.SendO
 		Sticker *chat.Sticker `json:"sticker,omitempty"`
 		Audio   *chat.Audio   `json:"audio,omitempty"`
 		Preview bool          `json:"preview,omitempty"`
-	}{to, text, options.ReplyTo, options.Images, options.Sticker, options.Audio, options.Preview})
+		Mention bool          `json:"mention,omitempty"`
+	}{to, text, options.ReplyTo, options.Images, options.Sticker, options.Audio, options.Preview, options.Mention})
 }
 
 // Messages returns the newest limit messages (0: all) of a chat, or of all
@@ -61,7 +62,8 @@ func (c *Client) Edit(ctx context.Context, id, text string, options parley.EditO
 	return c.change(ctx, id, "edit", struct {
 		Text    string `json:"text"`
 		Preview bool   `json:"preview,omitempty"`
-	}{text, options.Preview})
+		Mention bool   `json:"mention,omitempty"`
+	}{text, options.Preview, options.Mention})
 }
 
 // Delete deletes a message for everyone.
@@ -110,7 +112,7 @@ func (c *Client) LinkImage(ctx context.Context, id string, n int) (parley.Pictur
 	return c.picture(ctx, place("messages", id, "links", strconv.Itoa(n), "image"), nil)
 }
 
-// MessageAudio returns the recording of a message, as it came.
+// MessageAudio returns the recording of a message, without what is not sound.
 func (c *Client) MessageAudio(ctx context.Context, id string) (parley.Recording, error) {
 	data, media, err := c.bytes(ctx, place("messages", id, "audio"), nil)
 	return parley.Recording{Type: media, Data: data}, err
