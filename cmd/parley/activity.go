@@ -51,6 +51,15 @@ group_invitation, group_addition, group_request and verification.`,
 			if err != nil {
 				return err
 			}
+			if !a.json {
+				p, err := a.printer(cmd.Context(), a.client())
+				for i := 0; i < len(all) && err == nil; i++ {
+					all[i].Text, err = p.calls(cmd.Context(), all[i].Text)
+				}
+				if err != nil {
+					return err
+				}
+			}
 			return printList(a, all, activityRow, "Nothing is there.")
 		},
 	}

@@ -99,6 +99,17 @@ that were deleted.`,
 			if err != nil {
 				return err
 			}
+			if !a.json {
+				p, err := a.printer(cmd.Context(), a.client())
+				for i := 0; i < len(chats) && err == nil; i++ {
+					if last := chats[i].Last; last != nil {
+						last.Text, err = p.calls(cmd.Context(), last.Text)
+					}
+				}
+				if err != nil {
+					return err
+				}
+			}
 			now := time.Now()
 			return printList(a, chats, func(c parley.Chat) []string { return chatRow(c, now) }, "There are no chats yet.")
 		},

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/account"
+	"github.com/parley-im/parley/encryption/session"
 	"github.com/parley-im/parley/internal/fault"
 )
 
@@ -33,9 +37,10 @@ func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what is wrong and what to do",
-		Long: `Check the data directory, the accounts, the daemon and its connections, and tell
-what is wrong and what to do about it. Fails when something is bad; with the exit
-code of a daemon that cannot be reached when that is what is bad.`,
+		Long: `Check the data directory, the accounts, the daemon, its connections and the
+sessions with devices of others, and tell what is wrong and what to do about it.
+Fails when something is bad; with the exit code of a daemon that cannot be reached
+when that is what is bad.`,
 		Example: "  parley doctor",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -160,7 +165,74 @@ func checkStatus(s parley.Status) (findings []finding) {
 		"name one with `parley run --store`; until then what is sent while you are away is lost to you")
 	add(s.History.Active || s.History.Error == "" || s.History.Topics >= s.History.Of, stateWarning, "history",
 		shownName(s.History.Error, count(s.History.Envelopes, "envelope", "envelopes")+" fetched"), "it is tried again; see `parley status`")
+	bad := 0
+	for _, h := range s.Reconciliation.Stores {
+		if h.Withheld > 0 || h.Wrong > 0 {
+			bad++
+		}
+	}
+	add(bad == 0, stateWarning, "store nodes",
+		fmt.Sprintf("%s compared, %s repaired", count(len(s.Reconciliation.Stores), "node", "nodes"), count(s.Reconciliation.Repaired, "loss", "losses")),
+		fmt.Sprintf("%s messages that others do not confirm, and are left alone for a while: see `parley status`", count(bad, "node lists or gives", "nodes list or give")))
+	findings = append(findings, checkSessions(s.Sessions, time.Now())...)
 	add(s.Pending == 0 || peers > 0, stateWarning, "outbox", count(s.Pending, "envelope waits", "envelopes wait"),
 		"they are sent when a peer is connected")
 	return findings
+}
+
+// sessionsShown is how many sessions doctor tells of.
+const sessionsShown = 20
+
+// checkSessions judges the sessions that are broken or were: first those that
+// still are.
+func checkSessions(sessions []parley.BrokenSession, now time.Time) (findings []finding) {
+	sessions = slices.Clone(sessions)
+	slices.SortStableFunc(sessions, func(a, b parley.BrokenSession) int {
+		return cmp.Or(cmp.Compare(min(a.Healed, 1), min(b.Healed, 1)), cmp.Compare(b.Since, a.Since))
+	})
+	for _, b := range sessions[:min(len(sessions), sessionsShown)] {
+		f := finding{Check: "session", State: stateOK, Detail: sessionText(b, now)}
+		if b.Healed == 0 {
+			f.State = stateWarning
+			f.Hint = "a new one begins when they are there, and what was lost comes again; ask them to open their client"
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// sessionText tells in words what became of a session.
+func sessionText(b parley.BrokenSession, now time.Time) string {
+	text := fmt.Sprintf("with %s, device %s: broken since %s, %s", b.Key, b.Device, localTime(time.UnixMilli(b.Since), now), sessionCause(b.Cause))
+	if b.Messages > 0 {
+		text += ", " + count(b.Messages, "message", "messages") + " not decrypted"
+	}
+	if b.Healed != 0 {
+		return text + ", healed " + localTime(time.UnixMilli(b.Healed), now)
+	}
+	if b.Attempts > 0 {
+		text += ", " + count(b.Attempts, "attempt", "attempts") + " to heal it"
+	}
+	return text
+}
+
+// sessionCause is a cause in words.
+func sessionCause(cause string) string {
+	switch session.Cause(cause) {
+	case session.NoSession:
+		return "they write in a session that is not here"
+	case session.NoPreKey:
+		return "they use a key of ours that is not here"
+	case session.BehindUs:
+		return "they have gone back to an earlier state"
+	case session.AheadOfUs:
+		return "too many of their messages are missing"
+	case session.OtherKeys:
+		return "one side has gone back to an earlier state"
+	case session.Damaged:
+		return "its record is damaged"
+	case session.BegunAnew:
+		return "they have lost it"
+	}
+	return cause
 }

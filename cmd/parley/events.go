@@ -18,7 +18,7 @@ func (a *app) eventsCommand() *cobra.Command {
 		Long: `Print everything that happened: messages received and sent, how far they have
 come, contacts and their requests. Each event is one line of JSON:
 
-  {"seq":17,"time":"…","type":"message","data":{…}}
+  {"seq":17,"time":1767323045678,"type":"message","data":{…}}
 
 Events are kept with what they tell of and numbered without gaps. Who remembers
 the last seq and asks for what came --since then misses nothing and sees nothing

@@ -47,7 +47,7 @@ func (a *app) printMessage(ctx context.Context, c *client.Client, m parley.Messa
 }
 
 func (a *app) messageEditCommand() *cobra.Command {
-	var preview bool
+	var options parley.EditOptions
 	c := &cobra.Command{
 		Use:   "edit ID [TEXT]",
 		Short: "Give a message of yours another text",
@@ -64,14 +64,15 @@ standard input.`,
 				return fault.New(fault.Usage, "the message is empty")
 			}
 			c := a.client()
-			m, err := c.Edit(cmd.Context(), args[0], text, parley.EditOptions{Preview: preview})
+			m, err := c.Edit(cmd.Context(), args[0], text, options)
 			if err != nil {
 				return err
 			}
 			return a.printMessage(cmd.Context(), c, m)
 		},
 	}
-	c.Flags().BoolVar(&preview, "preview", false, "look up where the links of the text lead")
+	c.Flags().BoolVar(&options.Preview, "preview", false, "look up where the links of the text lead")
+	c.Flags().BoolVar(&options.Mention, "mention", false, "mention whom the text calls by @ and a name")
 	return c
 }
 
@@ -211,7 +212,7 @@ func (a *app) writeTrace(ctx context.Context, c *client.Client, trace parley.Tra
 	}
 	var rows [][]string
 	for _, step := range trace.Steps {
-		row := []string{localTime(step.Time, now), fmt.Sprintf("event %d", step.Seq), shownName(step.What, step.State), "", step.Emoji + step.Why}
+		row := []string{localTime(time.UnixMilli(step.Time), now), fmt.Sprintf("event %d", step.Seq), shownName(step.What, step.State), "", step.Emoji + step.Why}
 		if step.Peers > 0 {
 			row[3] = "to " + count(step.Peers, "peer", "peers")
 		}
@@ -223,6 +224,9 @@ func (a *app) writeTrace(ctx context.Context, c *client.Client, trace parley.Tra
 				}
 			}
 			row[3] = "by " + name
+		}
+		if step.Of > 0 {
+			row[4] = fmt.Sprintf("%d of %s, %s", step.Done, count(step.Of, "segment", "segments"), step.State)
 		}
 		rows = append(rows, row)
 	}

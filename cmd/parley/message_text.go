@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
@@ -107,16 +108,32 @@ func (p *messagePrinter) print(ctx context.Context, m parley.Message) error {
 	if err != nil {
 		return err
 	}
-	for _, mentioned := range m.Mentions {
-		name := "me"
-		if mentioned.Key.String() != p.self {
-			if name, err = p.name(ctx, mentioned.PublicKey); err != nil {
-				return err
-			}
-		}
-		m.Text = strings.ReplaceAll(m.Text, chat.Mention(mentioned.Key), "@"+name)
+	if m.Text, err = p.calls(ctx, m.Text); err != nil {
+		return err
 	}
 	return writeMessage(p.app.out, m, who, time.Now())
+}
+
+// calls returns a text with the names of those whom it mentions.
+func (p *messagePrinter) calls(ctx context.Context, text string) (string, error) {
+	var err error
+	text = chat.ShowMentions(text, func(pub key.Public) string {
+		if pub.String() == p.self {
+			return "me"
+		}
+		name, lookup := p.name(ctx, pub.Hex())
+		if lookup != nil {
+			err = lookup
+		}
+		return name
+	})
+	return text, err
+}
+
+// printer returns what writes messages of all chats.
+func (a *app) printer(ctx context.Context, c *client.Client) (*messagePrinter, error) {
+	s, err := c.Status(ctx)
+	return &messagePrinter{app: a, client: c, self: s.Account}, err
 }
 
 // writeMessage writes a message: time, who, text, what others made of it, and
@@ -133,6 +150,9 @@ func writeMessage(w io.Writer, m parley.Message, who string, now time.Time) erro
 	}
 	if m.Pinned {
 		tail += "  (pinned)"
+	}
+	if m.ThreadName != "" {
+		tail += "  (thread: " + plain(m.ThreadName) + ")"
 	}
 	if m.Edited && !m.Deleted {
 		tail += "  (edited)"
@@ -170,6 +190,9 @@ func messageText(m parley.Message) string {
 	}
 	if kind != "" {
 		text = strings.TrimSpace("[" + kind + "] " + text)
+	}
+	for _, p := range m.Payments {
+		text += fmt.Sprintf("\n↳ asks for %s %s to %s", p.Amount, p.Symbol, p.Receiver)
 	}
 	for _, l := range m.Links {
 		text += "\n↳ " + shownName(l.Title, l.URL)

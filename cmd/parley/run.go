@@ -172,7 +172,7 @@ func (a *app) progress() func(parley.Progress) {
 		case !p.Active && last.Active && p.New > 0:
 			a.say("Fetched what was missed: %s.", count(p.New, "envelope", "envelopes"))
 		case p.Active && p.Pages > 0 && p.Pages%20 == 0 && p.Pages != last.Pages:
-			a.say("Fetching history since %s: %d of %s, %s so far.", localTime(p.Since, time.Now()), p.Topics, count(p.Of, "topic", "topics"), count(p.Envelopes, "envelope", "envelopes"))
+			a.say("Fetching history since %s: %d of %s, %s so far.", localTime(time.UnixMilli(p.Since), time.Now()), p.Topics, count(p.Of, "topic", "topics"), count(p.Envelopes, "envelope", "envelopes"))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,6 @@ import (
 	"github.com/parley-im/parley/app/picture"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/client"
-	"github.com/parley-im/parley/stack"
 )
 
 // maxText bounds what is read from standard input as one message, in bytes.
@@ -29,6 +27,7 @@ type sendFlags struct {
 	timeout     time.Duration
 	files       []string
 	preview     bool
+	mention     bool
 }
 
 func (a *app) sendCommand() *cobra.Command {
@@ -47,6 +46,9 @@ message goes on by itself all the same.
 Each --file is a picture, PNG, JPEG, WebP or GIF, which is made smaller and loses its
 metadata; several are an album. With --preview the daemon looks up where the links of the
 text lead, for everybody to see; the sites linked to learn of it.
+
+With --mention those whom the text calls by @ and a name are mentioned: @Ada Lovelace,
+@ada.stateofus.eth, the three words of a key, @everyone.
 
 TO is a key in any form, a share URL, the name of a contact, or the id or name of a group.`,
 		Example: `  parley send zQ3sh… "Hello"
@@ -76,6 +78,7 @@ TO is a key in any form, a share URL, the name of a contact, or the id or name o
 	flags.StringVar(&f.reply, "reply", "", "id of the message this one answers")
 	flags.StringArrayVar(&f.files, "file", nil, "a picture to send; may be repeated")
 	flags.BoolVar(&f.preview, "preview", false, "look up where the links of the text lead")
+	flags.BoolVar(&f.mention, "mention", false, "mention whom the text calls by @ and a name")
 	flags.StringVar(&f.wait, "wait", "", "wait until the message is sent or delivered")
 	flags.DurationVar(&f.timeout, "timeout", time.Minute, "how long --wait waits")
 	c.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]cobra.Completion{"sent", "delivered"}, cobra.ShellCompDirectiveNoFileComp))
@@ -142,7 +145,7 @@ func (a *app) send(ctx context.Context, to, text string, images [][]byte, f send
 		}
 		since = s.LastEvent
 	}
-	m, err := c.Send(ctx, to, text, parley.SendOptions{ReplyTo: f.reply, Images: images, Preview: f.preview})
+	m, err := c.Send(ctx, to, text, parley.SendOptions{ReplyTo: f.reply, Images: images, Preview: f.preview, Mention: f.mention})
 	if err != nil {
 		return err
 	}
@@ -171,11 +174,12 @@ func await(ctx context.Context, c *client.Client, since uint64, m parley.Message
 		if e.Type != parley.EventMessageState {
 			return nil
 		}
-		var change stack.StateChange
-		if err := json.Unmarshal(e.Data, &change); err != nil {
+		data, err := e.Decode()
+		if err != nil {
 			return err
 		}
-		if change.ID != m.ID.String() {
+		change, ok := data.(*parley.StateChange)
+		if !ok || change.ID != m.ID {
 			return nil
 		}
 		state = change.State

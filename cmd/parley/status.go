@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/reliability/mvds"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -66,9 +67,24 @@ func writeStatus(w io.Writer, s parley.Status, now time.Time) error {
 	rows = append(rows,
 		[]string{"Store", shownName(strings.Join(s.Node.StorePeers, ", "), "no node known")},
 		[]string{"History", historyText(s.History, now)},
+		[]string{"Compared", comparedText(s.Reconciliation, now)},
+	)
+	for _, h := range s.Reconciliation.Stores {
+		rows = append(rows, []string{"", shownName(h.Node, "store nodes"), storeText(h, now)})
+	}
+	rows = append(rows,
 		[]string{"To send", count(s.Pending, "envelope", "envelopes")},
 		[]string{"Events", fmt.Sprint(s.LastEvent)},
+		[]string{"Synced", "sent " + usageText(s.Synced.Sent)},
+		[]string{"", "received " + usageText(s.Synced.Received)},
 	)
+	label = "Sessions"
+	for _, b := range s.Sessions {
+		if b.Healed == 0 {
+			rows = append(rows, []string{label, sessionText(b, now)})
+			label = ""
+		}
+	}
 	label = "Dropped"
 	for _, cause := range slices.Sorted(maps.Keys(s.Dropped)) {
 		rows = append(rows, []string{label, fmt.Sprintf("%d × %s", s.Dropped[cause], cause)})
@@ -77,15 +93,64 @@ func writeStatus(w io.Writer, s parley.Status, now time.Time) error {
 	return table(w, rows...)
 }
 
+// usageText tells in words what payloads of data synchronisation took.
+func usageText(u mvds.Usage) string {
+	text := fmt.Sprintf("%s in %s", diskSize(int64(u.Payloads.Bytes)), count(int(u.Payloads.Count), "payload", "payloads"))
+	for _, part := range []struct {
+		n         mvds.Count
+		one, more string
+	}{
+		{u.Messages, "message", "messages"}, {u.Retries, "of them again", "of them again"}, {u.Acks, "acknowledgement", "acknowledgements"},
+		{u.Offers, "offer", "offers"}, {u.Requests, "request", "requests"},
+	} {
+		if part.n.Count > 0 {
+			text += ", " + count(int(part.n.Count), part.one, part.more)
+		}
+	}
+	return text
+}
+
 // historyText tells in words how fetching missed messages goes.
 func historyText(p parley.Progress, now time.Time) string {
 	switch {
 	case p.Active:
-		return fmt.Sprintf("being fetched since %s: %d of %s, %s", localTime(p.Since, now), p.Topics, count(p.Of, "topic", "topics"), count(p.Envelopes, "envelope", "envelopes"))
+		return fmt.Sprintf("being fetched since %s: %d of %s, %s", localTime(time.UnixMilli(p.Since), now), p.Topics, count(p.Of, "topic", "topics"), count(p.Envelopes, "envelope", "envelopes"))
 	case p.Error != "" && p.Topics < p.Of:
 		return "not complete: " + p.Error
 	case p.Of == 0:
 		return "not fetched yet"
 	}
 	return fmt.Sprintf("complete, %s fetched, %d of them new", count(p.Envelopes, "envelope", "envelopes"), p.New)
+}
+
+// comparedText tells in words how comparing with store nodes goes.
+func comparedText(r parley.Reconciliation, now time.Time) string {
+	switch {
+	case r.Rounds == 0:
+		return "with no store node yet"
+	case r.Error != "":
+		return "not complete: " + r.Error
+	}
+	return fmt.Sprintf("%s, last %s, %s repaired", count(r.Rounds, "time", "times"), localTime(time.UnixMilli(r.Last), now), count(r.Repaired, "loss", "losses"))
+}
+
+// storeText tells in words how a store node compares with what is here and with
+// others.
+func storeText(h parley.StoreHealth, now time.Time) string {
+	text := fmt.Sprintf("%s listed, %d of them missing here", count(h.Hashes, "message", "messages"), h.Missing)
+	for _, part := range []struct {
+		many int
+		what string
+	}{{h.Lacking, "lacking there"}, {h.Withheld, "not given"}, {h.Wrong, "wrong"}} {
+		if part.many > 0 {
+			text += fmt.Sprintf(", %d %s", part.many, part.what)
+		}
+	}
+	if paused := time.UnixMilli(h.PausedUntil); h.PausedUntil > 0 && paused.After(now) {
+		text += ", left alone until " + localTime(paused, now)
+	}
+	if h.Error != "" {
+		text += ": " + h.Error
+	}
+	return text
 }

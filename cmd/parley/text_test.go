@@ -59,9 +59,13 @@ func TestWriteMessage(t *testing.T) {
 			Text: "hi", ContentType: "text", Timestamp: at, State: chat.Received, Edited: true, Pinned: true,
 			Reactions: []parley.Reaction{{Emoji: "👍", Count: 1}, {Emoji: "👎", Count: 2}},
 		},
+		"14:00:00  Ada: lunch\n    ↳ asks for 5 SNT to 0x12  (thread: Who pays)\n": {
+			Text: "lunch", ContentType: "text", Timestamp: at, State: chat.Received, ThreadName: "Who pays",
+			Payments: []chat.Payment{{Receiver: "0x12", Symbol: "SNT", Amount: "5"}},
+		},
 		"14:00:00  Ada: see\n    ↳ A page\n    ↳ #general\n": {
 			Text: "see", ContentType: "text", Timestamp: at, State: chat.Received, Links: []parley.Link{{URL: "http://a.example", Title: "A page"}},
-			StatusLinks: []parley.StatusLink{{Channel: &chat.ChannelLink{DisplayName: "general"}}},
+			StatusLinks: []parley.StatusLink{{Channel: &parley.ChannelLink{DisplayName: "general"}}},
 		},
 		"14:00:00  Ada: �[31mred\n": {Text: "\x1b[31mred", ContentType: "text", Timestamp: at, State: chat.Received},
 	} {
