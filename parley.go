@@ -194,21 +194,21 @@ func Open(ctx context.Context, c Config) (_ *Client, err error) {
 	ctx, client.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(client.done)
-		client.err = client.run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed))
+		client.err = client.run(ctx, newTransport(ctx, client.node, c.Network.GlobalPublishTopics(), client.subscribed), names)
 	}()
 	return client, nil
 }
 
 // run does what goes on by itself until ctx ends or the database fails.
-func (c *Client) run(ctx context.Context, t stack.Transport) error {
-	if c.names == nil {
+func (c *Client) run(ctx context.Context, t stack.Transport, names ensResolver) error {
+	if names == nil {
 		return c.stack.Run(ctx, t)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	looked := make(chan error, 1)
 	go func() {
 		defer cancel()
-		looked <- lookUpNames(ctx, c.stack, c.names)
+		looked <- lookUpNames(ctx, c.stack, names)
 	}()
 	err := c.stack.Run(ctx, t)
 	cancel()
