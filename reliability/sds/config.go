@@ -92,9 +92,10 @@ const MinSends = 5
 
 // Idle is when sync messages go out.
 type Idle struct {
-	// Every is the mean of the random back-off after which a sync message is
-	// sent in a channel in which something was said; 0 sends none. It doubles
-	// with each sync message, up to Most, until something is said again.
+	// Every is the longest of the random back-off after which a sync message
+	// is sent in a channel in which something was said, half of it the
+	// shortest; 0 sends none. It doubles with each sync message, up to Most,
+	// until something is said again.
 	Every, Most time.Duration
 	// Gap is the least time between two own sync messages.
 	Gap time.Duration
@@ -186,7 +187,9 @@ func Default() Config {
 // Interop is the configuration that exchanges with @waku/sds 0.0.8: its ids
 // and its filter of exactly 18,752 bytes, since it drops a message whose
 // filter is present and shorter. For a network in which that cost matters, set
-// Filter to NoFilter: an absent filter is fine with it.
+// Filter to NoFilter, which is fine with it, and History to as many messages
+// as may come until somebody answers: causal histories alone acknowledge then,
+// and it gives up after ten times.
 func Interop() Config {
 	c := Default()
 	c.IDs, c.Copies = ContentID, true

@@ -69,6 +69,16 @@
 // fills it most gives up the newest, and the log by entries: what is older than
 // the log is not taken any more, since nothing tells whether it was delivered.
 //
+// # Scale
+//
+// All participants together send as much as a few would, so that what each
+// receives depends on what is said and not on how many listen: one sync message
+// acknowledges for all, as long as others who would have sent one hear it
+// first. Back-offs are drawn such that few come first (see Idle), repair
+// requests give way to one another, and answers come from a response group of
+// some 128, whose number is to follow that of the participants
+// ([ResponseGroups]). docs/scaling.md has the figures.
+//
 // # Identity
 //
 // With [SaltedID] a message id is a hash that receivers check, so that nobody

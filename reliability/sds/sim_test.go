@@ -78,8 +78,12 @@ type world struct {
 	sent    map[string][]Entry
 	missing int // deliveries to come
 	// counts of what went over the air.
-	broadcasts, air int
-	reasons         map[Reason]int
+	broadcasts, air  int
+	reasons, bytesOf map[Reason]int
+	// requests counts repair requests, asking the sync messages with some.
+	requests, asking int
+	// trace is what arrived at the first node, if it is to be kept.
+	trace *[]arrival
 }
 
 // node is a participant whose whole state is its store: the channel is made
@@ -120,7 +124,7 @@ func (h *events) Pop() any {
 func newWorld(s scenario, seed int64) *world {
 	w := &world{
 		scenario: s, seed: seed, rng: rand.New(rand.NewPCG(uint64(seed), 1)), bytes: chacha(uint64(seed)), now: start,
-		side: make([]bool, s.participants+1), archive: map[string][]byte{}, sent: map[string][]Entry{}, reasons: map[Reason]int{},
+		side: make([]bool, s.participants+1), archive: map[string][]byte{}, sent: map[string][]Entry{}, reasons: map[Reason]int{}, bytesOf: map[Reason]int{},
 		settings: Default(),
 	}
 	if s.config != nil {
@@ -285,8 +289,16 @@ func (w *world) broadcast(from int, o Outgoing) error {
 	w.broadcasts++
 	w.air += len(o.Data)
 	w.reasons[o.Reason]++
-	if _, _, err := Decode(o.Data); err != nil {
+	w.bytesOf[o.Reason] += len(o.Data)
+	m, _, err := Decode(o.Data)
+	if err != nil {
 		return err
+	}
+	if n := len(m.Requests); o.Reason == First || o.Reason == Idling {
+		w.requests += n
+		if n > 0 && o.Reason == Idling {
+			w.asking++
+		}
 	}
 	hint := hintOf(o.Data)
 	for to := range w.nodes {
@@ -315,6 +327,9 @@ func (w *world) arrive(to int, data, hint []byte) error {
 		if err != nil {
 			return Result{}, err
 		}
+		if w.trace != nil && to == 0 {
+			*w.trace = append(*w.trace, arrival{now, data, hint})
+		}
 		return in.Result, nil
 	})
 	return err
@@ -338,15 +353,20 @@ func (w *world) run() error {
 		if len(w.events) == 0 {
 			return errors.New("nothing happens any more")
 		}
-		next := stdheap.Pop(&w.events).(event)
-		if w.now = next.at; w.now.Sub(start) > w.limit {
-			return fmt.Errorf("%d deliveries are missing after %s", w.missing, w.limit)
-		}
-		if err := next.do(); err != nil {
+		if err := w.next(); err != nil {
 			return err
 		}
 	}
 	return w.same()
+}
+
+// next plays the next event.
+func (w *world) next() error {
+	next := stdheap.Pop(&w.events).(event)
+	if w.now = next.at; w.now.Sub(start) > w.limit {
+		return fmt.Errorf("%d deliveries are missing after %s", w.missing, w.limit)
+	}
+	return next.do()
 }
 
 // same checks that all have one history: everything that was sent, in one
