@@ -135,16 +135,17 @@ func (s *Stack) sessions(t *step, from key.Public, opened *session.Opened) error
 			return err
 		}
 	}
-	if opened.Began != nil || opened.Healed != nil {
+	core := t.Core("mvds")
+	if opened.Began != nil || opened.Resume {
 		// What was sent in the session before did not arrive.
-		if err := s.mvds.Resume(t.Core("mvds"), t.now, from); err != nil {
+		if err := s.mvds.Resume(core, t.now, from); err != nil {
 			return err
 		}
 		t.flush = true
 	}
-	if opened.Healed != nil {
+	if opened.Resume {
 		// Who went back to an earlier state has lost what was acknowledged since.
-		if err := s.mvds.Reoffer(t.Core("mvds"), t.now, from); err != nil {
+		if err := s.mvds.Reoffer(core, t.now, from); err != nil {
 			return err
 		}
 	}

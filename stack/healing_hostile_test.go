@@ -243,7 +243,9 @@ func TestHostileContact(t *testing.T) {
 		for n := range 3 {
 			hand(t, s, hostile.mail(s.Self(), hostile.broken(s.Self(), 10*i+n)))
 		}
-		spent.look(t, s, &last)
+		if i%8 == 7 {
+			spent.look(t, s, &last)
+		}
 	}
 	if spent.adverts > 11 || spent.adverts < 5 || spent.renewals > 2 || spent.breaks != 1 {
 		t.Errorf("a week of %d frames costs %+v", 3*floods, spent)
@@ -270,14 +272,14 @@ func TestHostileStrangers(t *testing.T) {
 	var spent outlay
 	last := ""
 	before := content(t, s.db)
-	for i := range session.MaxAdvertisements + 80 {
+	for i := range session.MaxAdvertisements + 30 {
 		f := newForger(t, 9, clock.at)
 		var err error
 		f.key, err = key.Generate(rand.Reader)
 		f.ok(err)
 		f.session.Identity = f.key
 		// In a session that never was, with pre keys that never were.
-		for _, n := range []int{0, 1, 2, 3} {
+		for _, n := range []int{0, 1} {
 			other := &session.Protocol{Identity: s.identity, InstallationID: s.session.InstallationID}
 			bundle, err := other.Bundle(f.st.Copy(), f.now, f.rand)
 			f.ok(err)

@@ -84,7 +84,7 @@ const flushBatch = 64
 // flush takes what the reliability layer has due onto the road: at most one
 // payload per peer and epoch.
 func (s *Stack) flush(t *step) error {
-	due, err := s.mvds.Due(t.Core("mvds"), t.now, s.rand, flushBatch)
+	due, err := s.syncing(t.now).Due(t.Core("mvds"), t.now, s.rand, flushBatch)
 	if err != nil {
 		return err
 	}

@@ -186,6 +186,8 @@ func (s *Stack) settlePresence(t *step, p *storage.Published, there, asked bool)
 // confirmStored notes that a store node has an envelope. A large message is
 // stored when all of its segments are.
 func (s *Stack) confirmStored(t *step, p *storage.Published) error {
+	at := t.now
+	s.storedAt.Store(&at)
 	if len(p.Transfer) == len(p.Hash) {
 		large, err := t.Transfer([32]byte(p.Transfer))
 		if err != nil {

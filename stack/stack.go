@@ -123,6 +123,8 @@ type Stack struct {
 	counters  counters
 	news      lately
 	synced    syncedCounts
+	// storedAt is when a store was last seen to have something of ours.
+	storedAt atomic.Pointer[time.Time]
 
 	eventsChanged broadcast
 	// wake tells Run's parts that there is work.
@@ -145,7 +147,7 @@ const bundleRefresh = 10 * time.Minute
 const payloadMost = 128 << 10
 
 // awayGap is the longest time between two sends to somebody who shows no sign of
-// life. The networks have store nodes, which hold what was sent for as long.
+// life, where store nodes hold what was sent.
 const awayGap = 24 * time.Hour
 
 // New makes a stack and loads what it listens to; it does no I/O beside the

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/reliability/mvds"
@@ -71,4 +72,21 @@ func (s *Stack) Synced() Synced {
 		return cmp.Or(cmp.Compare(b.bytes(), a.bytes()), cmp.Compare(a.With.Hex(), b.With.Hex()))
 	})
 	return Synced{c.sent, c.received, peers[:min(len(peers), syncedShown)]}
+}
+
+// storedLife is for how long stores are taken to keep what we publish after they
+// were seen to have something of it.
+const storedLife = 24 * time.Hour
+
+// syncing returns the parameters of data synchronisation for sending: with few
+// copies to who is away, where stores have what we publish, and as deployed
+// clients send otherwise.
+func (s *Stack) syncing(now time.Time) *mvds.Sync {
+	at := s.storedAt.Load()
+	if at != nil && now.Sub(*at) < storedLife {
+		return s.mvds
+	}
+	all := *s.mvds
+	all.AwayGap = 0
+	return &all
 }

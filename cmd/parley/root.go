@@ -112,7 +112,7 @@ writes out. The command line counts first, then the environment, then the file.`
 			a.contactCommand(), a.sendCommand(), a.messagesCommand(), a.messageCommand(), a.chatCommand(), a.groupCommand(),
 			a.searchCommand(), a.activityCommand(), a.profileCommand(), a.eventsCommand(),
 		}},
-		{groupTools, []*cobra.Command{a.inspectCommand(), a.storeCommand(), a.manCommand(), a.versionCommand()}},
+		{groupTools, []*cobra.Command{a.inspectCommand(), a.storeCommand(), a.benchCommand(), a.manCommand(), a.versionCommand()}},
 	} {
 		for _, c := range part.commands {
 			c.GroupID = part.group

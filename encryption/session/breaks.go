@@ -103,6 +103,7 @@ type breakRecord struct {
 	Attempts    int   `json:"attempts,omitempty"`
 	LastAttempt int64 `json:"last_attempt,omitempty"`
 	LastAnswer  int64 `json:"last_answer,omitempty"`
+	LastResumed int64 `json:"last_resumed,omitempty"`
 	// Floor is what the time of a bundle must exceed to count, Newest that of
 	// the newest that has counted.
 	Floor  int64 `json:"floor,omitempty"`
@@ -156,8 +157,9 @@ func (b *batch) beginBreak(before *breakRecord, peer key.Public, installation st
 	r := &breakRecord{Peer: peer, Installation: installation, State: Suspected, Cause: cause, Since: now.UnixNano()}
 	if before != nil {
 		if now.UnixNano()-before.LastAttempt < int64(CalmPeriod) {
-			r.Attempts, r.LastAttempt, r.LastAnswer = before.Attempts, before.LastAttempt, before.LastAnswer
+			r.Attempts, r.LastAttempt = before.Attempts, before.LastAttempt
 		}
+		r.LastAnswer, r.LastResumed = before.LastAnswer, before.LastResumed
 		r.Floor = max(before.Floor, before.LastAttempt, before.Healed)
 		return r, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -50,6 +51,9 @@ const (
 	// AnswerCooldown is how often one installation is answered that has begun
 	// anew.
 	AnswerCooldown = time.Minute
+	// ResumeCooldown is how often what was sent to an installation is sent again
+	// because its session has changed.
+	ResumeCooldown = 10 * time.Minute
 	// CalmPeriod without a break makes the back-off begin again.
 	CalmPeriod = 7 * 24 * time.Hour
 	// MaxBreaks is how many breaks are kept, the healed ones among them.
@@ -178,7 +182,7 @@ func (p *Protocol) Heal(st kv.Store, now time.Time, rand io.Reader, from key.Pub
 			return nil, err
 		}
 	}
-	peer.giveUp(installation, false)
+	peer.giveUp(installation)
 	if i := peer.find(installation); i != nil {
 		i.broken = true
 	}
@@ -255,24 +259,44 @@ func (b *batch) renew(own *ownRecord, now time.Time, rand io.Reader) (done bool,
 	return true, nil
 }
 
-// giveUp marks the sessions with an installation as not to be sent in. When
-// the installation has begun anew, it may replace them.
-func (r *peerRecord) giveUp(installation string, anew bool) (any bool) {
+// giveUp marks the sessions with an installation as not to be sent in.
+func (r *peerRecord) giveUp(installation string) {
 	for n := range r.sessions {
-		if s := &r.sessions[n]; s.installation == installation {
-			any = any || !s.givenUp
-			s.givenUp, s.replaceable = true, s.replaceable || anew
-			r.dirty = true
+		if r.sessions[n].installation == installation {
+			r.sessions[n].givenUp, r.dirty = true, true
 		}
 	}
-	return any
+}
+
+// lose marks the sessions with an installation that has lost them: it may
+// replace them. One that we have begun since, and that it has not answered, it
+// does not know yet. It reports whether there was any to be given up.
+func (b *batch) lose(from key.Public, r *peerRecord, i *installation) (lost bool, err error) {
+	for n := range r.sessions {
+		s := &r.sessions[n]
+		if s.installation != i.id {
+			continue
+		}
+		if s.initiator && !s.givenUp && s.preKey == i.preKey {
+			record, err := load(b, sessionPrefix+sessionName(from.Compressed(), *s), decodeSession)
+			if err != nil && !errors.Is(err, ErrStore) {
+				return lost, err
+			}
+			if record != nil && record.ephemeral != (compressedKey{}) {
+				continue
+			}
+		}
+		lost = lost || !s.givenUp
+		s.givenUp, s.replaceable, r.dirty = true, true, true
+	}
+	return lost, nil
 }
 
 // beganAnew takes note that an installation has lost its sessions with us, or
 // given them up. It returns the break if that is news.
 func (p *Protocol) beganAnew(b *batch, peer *peerRecord, from key.Public, i *installation, now time.Time) (*breakRecord, error) {
-	if !peer.giveUp(i.id, true) {
-		return nil, nil
+	if lost, err := b.lose(from, peer, i); err != nil || !lost {
+		return nil, err
 	}
 	r, err := b.loadBreak(from, i.id)
 	if err != nil {
@@ -303,26 +327,41 @@ func (b *batch) isDamaged(peer key.Public, i *installation, now time.Time) error
 }
 
 // goesOn takes note of a message that has opened in a session with an
-// installation where something was wrong. It returns the break if that has
-// healed it.
-func (b *batch) goesOn(peer *peerRecord, from key.Public, i *installation, at int64, now time.Time) (*Break, error) {
+// installation where something was wrong; isNew says that it has begun the
+// session. If that has healed a break, it says so.
+func (b *batch) goesOn(peer *peerRecord, from key.Public, i *installation, isNew bool, at int64, now time.Time, out *Opened) error {
 	r, err := b.loadBreak(from, i.id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if r != nil && r.State == Suspected && at < r.Newest {
-		return nil, nil // it may be from before
+	if r != nil && r.State == Suspected && !isNew {
+		if at < r.Newest {
+			return nil // it may be from before
+		}
+		b.delete(breakKey(from, i.id))
+		r = nil
 	}
 	i.broken, peer.dirty = false, true
-	switch {
-	case r == nil || r.State == Healed:
-		return nil, nil
-	case r.State == Suspected:
-		b.delete(breakKey(from, i.id))
-		return nil, nil
+	if r == nil || r.State == Healed {
+		return nil
+	}
+	if r.State == Suspected { // a new session proves it
+		r.State = Broken
+		out.Began = r.public()
 	}
 	r.State, r.Healed = Healed, now.UnixNano()
-	return r.public(), b.saveBreak(r)
+	out.Healed, out.Resume = r.public(), due(&r.LastResumed, ResumeCooldown, now)
+	return b.saveBreak(r)
+}
+
+// due reports whether so much time has passed since something was done last, and
+// takes note that it is done now.
+func due(last *int64, pause time.Duration, now time.Time) bool {
+	if since := now.UnixNano() - *last; since >= 0 && since < int64(pause) {
+		return false
+	}
+	*last = now.UnixNano()
+	return true
 }
 
 // answerDue reports whether an installation that has begun anew is to be
@@ -332,10 +371,9 @@ func (b *batch) answerDue(from key.Public, installation string, now time.Time) (
 	if err != nil || r == nil || r.State != Broken {
 		return false, err
 	}
-	if since := now.UnixNano() - r.LastAnswer; since >= 0 && since < int64(AnswerCooldown) {
+	if !due(&r.LastAnswer, AnswerCooldown, now) {
 		return false, nil
 	}
-	r.LastAnswer = now.UnixNano()
 	return true, b.saveBreak(r)
 }
 

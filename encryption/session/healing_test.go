@@ -464,3 +464,86 @@ func FuzzUndecryptable(f *testing.F) {
 		}
 	})
 }
+
+// Any message in DH form from who has a session says that it is lost; what we
+// have begun since and they have not answered is kept, and says the same again.
+func TestDHFormMeansLoss(t *testing.T) {
+	t.Parallel()
+	alice, bob := pair(t)
+	talk(t, alice, bob, 2)
+	dh := func(text string) []byte {
+		bob.now = alice.now.Add(time.Second)
+		return must(bob.SealDH(bob.st, bob.now, rand.Reader, alice.self(), []byte(text)))
+	}
+	bob.ImportPreKey(bob.st, fresh(t), 10, bob.now)
+	first := dh("I have lost you")
+	if o := alice.mustOpen(t, bob, first, "I have lost you"); o.Began == nil || !o.Answer {
+		t.Fatalf("%+v", o)
+	}
+	one := alice.seal(t, bob, "one").Bytes
+	if e := entryOf(decode(t, one)); e.X3DhHeader == nil {
+		t.Fatal("no new session")
+	}
+	if o := alice.mustOpen(t, bob, dh("still"), "still"); o.Began != nil || o.Answer { // within the cooldown
+		t.Errorf("%+v", o)
+	}
+	two := alice.seal(t, bob, "two").Bytes
+	if a, b := entryOf(decode(t, one)), entryOf(decode(t, two)); !bytes.Equal(a.X3DhHeader.GetKey(), b.X3DhHeader.GetKey()) {
+		t.Error("another session")
+	}
+	for text, data := range map[string][]byte{"two": two, "one": one} {
+		bob.mustOpen(t, alice, data, text)
+	}
+	if o := alice.mustOpen(t, bob, bob.seal(t, alice, "well").Bytes, "well"); o.Healed == nil || !o.Resume {
+		t.Errorf("%+v", o)
+	}
+	// Repeated, it says nothing.
+	if o := alice.mustOpen(t, bob, first, "I have lost you"); o.Began != nil || o.Answer || alice.only(t).State != Healed {
+		t.Errorf("%+v", o)
+	}
+	// Own devices pair in DH form without a loss.
+	own := newDevice(t, alice.Identity, "other")
+	own.learn(t, alice)
+	alice.learn(t, own)
+	if err := alice.SetEnabled(alice.st, own.self(), "other", true); err != nil {
+		t.Fatal(err)
+	}
+	own.now = alice.now.Add(time.Minute)
+	pairing := must(own.SealDH(own.st, own.now, rand.Reader, alice.self(), []byte("pair")))
+	if o := alice.mustOpen(t, own, pairing, "pair"); o.Began != nil || o.Answer {
+		t.Errorf("%+v", o)
+	}
+}
+
+// A suspicion is proven by a session that begins anew, and what was lost is not
+// sent again more often than ResumeCooldown.
+func TestSuspicionProven(t *testing.T) {
+	t.Parallel()
+	alice, bob := pair(t)
+	talk(t, alice, bob, 2)
+	for round, resumed := range []bool{true, false, true} {
+		if round == 2 {
+			alice.wait(ResumeCooldown)
+		}
+		data := change(t, alice.seal(t, bob, "x").Bytes, func(m *encryptionpb.ProtocolMessage) { entryOf(m).Payload[3] ^= 1 })
+		bob.now = alice.now
+		if f := bob.finds(t, alice, data); f.Break == nil || f.Broken {
+			t.Fatalf("%+v", f)
+		}
+		// Alice begins a session by a new pre key of Bob's.
+		bob.ImportPreKey(bob.st, fresh(t), uint32(10+round), bob.now)
+		alice.learn(t, bob)
+		peer := must((&batch{st: alice.st}).peer(bob.self()))
+		peer.giveUp("bob")
+		b := &batch{st: alice.st}
+		b.savePeer(bob.self(), peer)
+		if err := b.commit(); err != nil {
+			t.Fatal(err)
+		}
+		o := bob.mustOpen(t, alice, alice.seal(t, bob, "anew").Bytes, "anew")
+		if o.Began == nil || o.Began.State != Broken || o.Healed == nil || o.Healed.State != Healed || o.Resume != resumed {
+			t.Errorf("round %d: %+v", round, o)
+		}
+		alice.mustOpen(t, bob, bob.seal(t, alice, "yes").Bytes, "yes")
+	}
+}

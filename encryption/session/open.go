@@ -38,6 +38,9 @@ type Opened struct {
 	// Healed is the break that this message has healed, Began the one that it
 	// tells of: the sender has begun anew. Both are nil otherwise.
 	Healed, Began *Break
+	// Resume says that what was sent to the sender lately has to be sent again,
+	// and what it has acknowledged to be offered again: it has lost some of it.
+	Resume bool
 	// Answer says that the sender should hear from us in a new session, even if
 	// there is nothing to say.
 	Answer bool
@@ -106,22 +109,21 @@ func (p *Protocol) Learn(st kv.Store, now time.Time, from key.Public, data []byt
 }
 
 // notice sees whether a message tells that its sender has begun anew: who needs
-// no session although there is one, and has another pre key or nothing to say,
-// has lost it. A message that somebody repeats has no newer bundle. before is
-// what was known of the sending installation.
+// no session although there is one has lost it. A message that somebody repeats
+// has no newer bundle. Our own devices pair without a session. before is what was
+// known of the sending installation.
 func (p *Protocol) notice(b *batch, peer *peerRecord, from key.Public, m *encryptionpb.ProtocolMessage, before installation, now time.Time, out *Opened) (err error) {
 	i := peer.find(m.GetInstallationId())
 	if i == nil || before.id == "" {
 		return nil
 	}
-	if !out.Public && len(out.Payload) == 0 || i.preKey != before.preKey {
-		if entry := m.EncryptedMessage[x3dh.ReservedID]; !out.Public && entry.GetDhHeader() != nil && i.lastSeen > before.lastSeen {
-			if _, err := p.beganAnew(b, peer, from, i, now); err != nil {
-				return err
-			}
-			if out.Answer, err = b.answerDue(from, i.id, now); err != nil {
-				return err
-			}
+	inDH := !out.Public && m.EncryptedMessage[p.InstallationID] == nil && m.EncryptedMessage[x3dh.ReservedID].GetDrHeader() == nil
+	if inDH && i.lastSeen > before.lastSeen && (from != p.self() || len(out.Payload) == 0) {
+		if _, err := p.beganAnew(b, peer, from, i, now); err != nil {
+			return err
+		}
+		if out.Answer, err = b.answerDue(from, i.id, now); err != nil {
+			return err
 		}
 	}
 	if before.broken {
@@ -266,7 +268,7 @@ func (p *Protocol) openRatchet(b *batch, peer *peerRecord, from key.Public, m *e
 	}
 	b.put(sessionPrefix+name, r.encode())
 	if i != nil && i.broken && (known == nil || !known.givenUp) {
-		if out.Healed, err = b.goesOn(peer, from, i, bundleTime(m, now), now); err != nil {
+		if err := b.goesOn(peer, from, i, isNew, bundleTime(m, now), now, out); err != nil {
 			return nil, err
 		}
 	}

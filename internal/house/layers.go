@@ -12,7 +12,7 @@ import (
 var tiers = [][]string{
 	{"conformance", "interop", "bench", "internal/house"}, // look at all, used by none
 	{"cmd"},
-	{"cmd/parley/internal/demo"}, // what parley demo plays, kept out of the binary's own files
+	{"cmd/parley/internal/demo", "bench/sim"}, // what parley demo and parley bench play, kept out of the binary's own files
 	{"server", "tui"},
 	{"."},
 	{"stack"},
