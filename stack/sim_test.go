@@ -403,7 +403,7 @@ func pass(d time.Duration) {
 // eventually lets protocol time pass until done, at most for so long.
 func eventually(t *testing.T, atMost time.Duration, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(atMost); ; {
+	for begin, end := time.Now(), time.Now().Add(atMost); ; {
 		synctest.Wait()
 		if done() {
 			return
@@ -411,7 +411,8 @@ func eventually(t *testing.T, atMost time.Duration, what string, done func() boo
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", atMost, what)
 		}
-		pass(500 * time.Millisecond)
+		// What takes days is looked at less often.
+		pass(max(500*time.Millisecond, time.Since(begin)/500))
 	}
 }
 
