@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/account"
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/discovery"
 	"github.com/parley-im/parley/waku/peerexchange"
 )
@@ -47,7 +47,7 @@ func TestBootstrapOnly(t *testing.T) {
 	acc := newAccount(t, dir, "Alice")
 	alice := openAt(t, acc, dir, parley.Full, service.Addrs()...)
 	bobby := openAt(t, newAccount(t, t.TempDir(), "Bobby"), "", parley.Light, service.Addrs()...)
-	eventually(t, "connections", func() bool { return relayed(t, alice) && active(t, bobby) == 1 })
+	eventually.True(t, "connections", func() bool { return relayed(t, alice) && active(t, bobby) == 1 })
 	say(t, alice, bobby, "hello")
 	if err := alice.Close(); err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestBootstrapOnly(t *testing.T) {
 		t.Fatalf("%v, %v", info, err)
 	}
 	alice = openAt(t, acc, dir, parley.Full, "none")
-	eventually(t, "a connection", func() bool { return relayed(t, alice) })
+	eventually.True(t, "a connection", func() bool { return relayed(t, alice) })
 	say(t, bobby, alice, "hello again")
 	say(t, alice, bobby, "here I am")
 }
@@ -96,7 +96,7 @@ func TestPeerExchange(t *testing.T) {
 	alice := openAt(t, newAccount(t, t.TempDir(), "Alice"), "", parley.Light, known.Addrs()...)
 	bobby := openAt(t, newAccount(t, t.TempDir(), "Bobby"), "", parley.Light, known.Addrs()...)
 	for _, c := range []*parley.Client{alice, bobby} {
-		eventually(t, "two that push", func() bool { return active(t, c) == 2 })
+		eventually.True(t, "two that push", func() bool { return active(t, c) == 2 })
 	}
 	say(t, alice, bobby, "hello")
 	if err := known.Close(); err != nil {
@@ -133,18 +133,4 @@ func active(t testing.TB, c *parley.Client) (n int) {
 		}
 	}
 	return n
-}
-
-// eventually waits for what takes a while on a busy machine.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(time.Minute); !done(); {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/account"
+	"github.com/parley-im/parley/internal/eventually"
 	"github.com/parley-im/parley/waku/discovery"
 )
 
@@ -78,10 +79,10 @@ func open(t testing.TB, acc *account.Account, dir string, mode parley.Mode, serv
 }
 
 // wait reads a client's events from the beginning until one satisfies, within
-// a minute.
+// eventually.Patience.
 func wait(t testing.TB, c *parley.Client, what string, satisfies func(parley.Event) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	found := errors.New("found")
 	err := c.Events(ctx, 0, true, func(e parley.Event) error {
