@@ -137,6 +137,18 @@ func printList[T any](a *app, all []T, row func(T) []string, none string) error 
 	return table(a.out, rows...)
 }
 
+// onOne is the run of a command that does one thing to what its argument names,
+// and shows what became of it.
+func onOne[T any](a *app, do func(*client.Client, context.Context, string) (T, error), show func(T) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		after, err := do(a.client(), cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return show(after)
+	}
+}
+
 // chatVerb makes a command that does one thing to one chat.
 func (a *app) chatVerb(verb, short, long string, do func(*client.Client, context.Context, string) (parley.Chat, error)) *cobra.Command {
 	return &cobra.Command{
@@ -146,13 +158,7 @@ func (a *app) chatVerb(verb, short, long string, do func(*client.Client, context
 		Example:           fmt.Sprintf("  parley chat %s \"Ada Lovelace\"", verb),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeChat,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			changed, err := do(a.client(), cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.printChat(changed)
-		},
+		RunE:              onOne(a, do, a.printChat),
 	}
 }
 

@@ -142,13 +142,7 @@ func (a *app) groupVerb(verb, short, long string, do func(*client.Client, contex
 		Example:           fmt.Sprintf("  parley group %s \"Book club\"", verb),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeGroup,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			g, err := do(a.client(), cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.printGroup(g)
-		},
+		RunE:              onOne(a, do, a.printGroup),
 	}
 }
 

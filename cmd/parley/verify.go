@@ -101,13 +101,7 @@ func (a *app) verifyVerb(verb, short, long string, do func(c *client.Client, ctx
 		Example:           fmt.Sprintf("  parley contact verify %s \"Ada Lovelace\"", verb),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeContact,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := do(a.client(), cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.printVerification(v)
-		},
+		RunE:              onOne(a, do, a.printVerification),
 	}
 }
 
