@@ -101,10 +101,11 @@ type Spec struct {
 	Mnemonic, Passphrase string
 	// Keys are derived keys whose recovery phrase is not known.
 	Keys *Keys
-	// Chat is a chat key whose master key is not known; Encryption and KeyUID
-	// may be given with it.
+	// Chat is a chat key whose master key is not known; Encryption, KeyUID and
+	// WalletRoot, an extended key in base58, may be given with it.
 	Chat, Encryption key.Private
 	KeyUID           string
+	WalletRoot       string
 
 	// InstallationID is the UUID of this installation, empty for a new one.
 	InstallationID string
@@ -144,13 +145,18 @@ func (s Spec) resolve(rand io.Reader) (*Account, error) {
 		}
 	case fromKeys && !fromPhrase && !fromChat:
 	case fromChat && !fromPhrase && !fromKeys:
-		a.Chat, a.Encryption, a.KeyUID = s.Chat, s.Encryption, s.KeyUID
+		a.Chat, a.Encryption, a.KeyUID, a.WalletRoot = s.Chat, s.Encryption, s.KeyUID, s.WalletRoot
+		if s.WalletRoot != "" {
+			if _, err := NodeFromExtendedKey(s.WalletRoot); err != nil {
+				return nil, fmt.Errorf("%w: wallet root: %w", ErrSpec, err)
+			}
+		}
 	default:
 		return nil, fmt.Errorf("%w: want one of recovery phrase, keys and chat key", ErrSpec)
 	}
 	if s.Keys != nil {
-		if !s.Encryption.IsZero() || s.KeyUID != "" {
-			return nil, fmt.Errorf("%w: encryption key or key uid given beside what they are derived from", ErrSpec)
+		if !s.Encryption.IsZero() || s.KeyUID != "" || s.WalletRoot != "" {
+			return nil, fmt.Errorf("%w: encryption key, key uid or wallet root given beside what they are derived from", ErrSpec)
 		}
 		a.Chat, a.Encryption, a.KeyUID = s.Keys.Chat.Private, s.Keys.Encryption.Private, s.Keys.KeyUID()
 		a.WalletRoot = s.Keys.WalletRoot.ExtendedKey()

@@ -147,7 +147,7 @@ func TestCreateFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chat, encryption := newKey(t), newKey(t)
+	chat, encryption, wallets := newKey(t), newKey(t), newKey(t)
 	const installation = "0b5c1a52-6c2f-4b52-9c31-0a4e4ac9d3a7"
 	for name, c := range map[string]struct {
 		spec Spec
@@ -158,6 +158,9 @@ func TestCreateFrom(t *testing.T) {
 		}},
 		"chat key": {Spec{Chat: chat, Encryption: encryption, KeyUID: "0x12", InstallationID: installation}, Account{
 			KeyUID: "0x12", Chat: chat, Encryption: encryption, InstallationID: installation,
+		}},
+		"chat key and wallet": {Spec{Chat: wallets, WalletRoot: keys.WalletRoot.ExtendedKey()}, Account{
+			Chat: wallets, WalletRoot: keys.WalletRoot.ExtendedKey(),
 		}},
 		"chat key alone": {Spec{Chat: encryption}, Account{Chat: encryption}},
 	} {
@@ -207,6 +210,8 @@ func TestCreateRejects(t *testing.T) {
 		"phrase, encryption key":   {func(s *Spec) { s.Encryption = chat }, ErrSpec},
 		"phrase, key uid":          {func(s *Spec) { s.KeyUID = "0x12" }, ErrSpec},
 		"passphrase, chat key":     {func(s *Spec) { s.Mnemonic, s.Chat = "", chat }, ErrSpec},
+		"phrase, wallet root":      {func(s *Spec) { s.WalletRoot = keys.WalletRoot.ExtendedKey() }, ErrSpec},
+		"no wallet root":           {func(s *Spec) { *s = Spec{Created: testCreated, Chat: chat, WalletRoot: "xprv"} }, ErrSpec},
 		"bad phrase":               {func(s *Spec) { s.Mnemonic = "abandon" }, ErrWordCount},
 		"no time":                  {func(s *Spec) { s.Created = time.Time{} }, ErrSpec},
 		"year 10000":               {func(s *Spec) { s.Created = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, ErrSpec},
