@@ -62,6 +62,9 @@ type file struct {
 	KDF     fileKDF   `json:"kdf"`
 	DataKey []byte    `json:"data_key"`
 	Secrets []byte    `json:"secrets"`
+	// Imported says that the file came from elsewhere and was not opened here
+	// yet: the installation in it is the other one's.
+	Imported bool `json:"imported,omitempty"`
 }
 
 type fileKDF struct {
@@ -192,6 +195,14 @@ func (f *file) wrapContext() []byte {
 // secretsContext is what of the header does not change with the password.
 func (f *file) secretsContext() []byte {
 	return fields(secretsLabel, f.ID, f.KeyUID, number(uint64(f.Created.Unix())))
+}
+
+// secrets returns what of an account is sealed in its file.
+func (a *Account) secrets() secrets {
+	return secrets{
+		Mnemonic: a.Mnemonic, Chat: a.Chat.Bytes(), Encryption: a.Encryption.Bytes(),
+		WalletRoot: a.WalletRoot, InstallationID: a.InstallationID,
+	}
 }
 
 // sealSecrets seals the secrets under the data key.

@@ -202,11 +202,7 @@ func (s *Store) Create(spec Spec, password string) (*Account, error) {
 	if err := f.wrap(a.dataKey, password, s.kdf, s.rand); err != nil {
 		return nil, err
 	}
-	err = f.sealSecrets(a.dataKey, secrets{
-		Mnemonic: a.Mnemonic, Chat: a.Chat.Bytes(), Encryption: a.Encryption.Bytes(),
-		WalletRoot: a.WalletRoot, InstallationID: a.InstallationID,
-	}, s.rand)
-	if err != nil {
+	if err := f.sealSecrets(a.dataKey, a.secrets(), s.rand); err != nil {
 		return nil, err
 	}
 	if err := s.add(f); err != nil {
@@ -252,7 +248,39 @@ func (s *Store) Open(id, password string) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.Imported {
+		return s.settle(f.ID, dataKey)
+	}
 	return f.open(dataKey)
+}
+
+// settle opens an imported account for the first time and makes this
+// installation one of its own: two with one id could not tell each other's
+// messages from their own (54/WAKU2-X3DH-SESSIONS, Multi-device support).
+func (s *Store) settle(id string, dataKey [dataKeySize]byte) (*Account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := s.find(id)
+	if err != nil {
+		return nil, err
+	}
+	a, err := f.open(dataKey)
+	if err != nil || !f.Imported {
+		return a, err
+	}
+	installation, err := uuid.NewRandomFromReader(s.rand)
+	if err != nil {
+		return nil, fmt.Errorf("making an installation id: %w", err)
+	}
+	a.InstallationID, f.Imported = installation.String(), false
+	if err := f.sealSecrets(dataKey, a.secrets(), s.rand); err != nil {
+		return nil, err
+	}
+	raw, err := f.encode()
+	if err != nil {
+		return nil, err
+	}
+	return a, writeFile(s.path(f.ID), raw, true)
 }
 
 // ChangePassword seals the account's data key under a new password, with the
@@ -300,7 +328,8 @@ func (s *Store) Export(id string, w io.Writer) error {
 }
 
 // Import adds an account file that Export wrote. When a password is given, the
-// file must open with it. Errors are ErrCorrupt, ErrVersion, ErrPassword and
+// file must open with it. The account gets a new installation id when it is
+// opened here for the first time. Errors are ErrCorrupt, ErrVersion, ErrPassword and
 // ErrExists.
 func (s *Store) Import(r io.Reader, password string) (Info, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, MaxFileSize+1))
@@ -320,6 +349,7 @@ func (s *Store) Import(r io.Reader, password string) (Info, error) {
 			return Info{}, err
 		}
 	}
+	f.Imported = true
 	if err := s.add(f); err != nil {
 		return Info{}, err
 	}

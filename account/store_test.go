@@ -466,8 +466,19 @@ func TestExportImport(t *testing.T) {
 		if err != nil || info != a.Info() {
 			t.Fatalf("%+v, %v, want %+v", info, err, a.Info())
 		}
-		if opened, err := to.Open(a.ID, testPassword); err != nil || !same(opened, a) {
-			t.Errorf("%v, %v", opened, err)
+		opened, err := to.Open(a.ID, testPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opened.InstallationID == a.InstallationID {
+			t.Error("two installations have one id")
+		}
+		if again, err := to.Open(a.ID, testPassword); err != nil || !same(again, opened) {
+			t.Errorf("opened again: %v, %v", again, err)
+		}
+		opened.InstallationID = a.InstallationID
+		if !same(opened, a) {
+			t.Errorf("%v", opened)
 		}
 		if _, err := to.Import(bytes.NewReader(exported.Bytes()), password); !errors.Is(err, ErrExists) {
 			t.Errorf("imported twice: %v, want ErrExists", err)
