@@ -3,6 +3,7 @@ package stack
 import (
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/app/message"
@@ -18,6 +19,8 @@ type audience struct {
 	// contact is the other of a 1:1 chat, group that of a private group.
 	contact contact.Contact
 	group   group.Group
+	// channel is that of a community.
+	channel communityChannel
 }
 
 // audience finds the chat of an id, or the reason why nothing can be said
@@ -36,6 +39,9 @@ func (s *Stack) audience(t *step, id string) (audience, error) {
 			err = actionError("sending", contact.ErrBlocked)
 		}
 		return audience{room: room, contact: c}, err
+	}
+	if k, uuid, err := community.SplitChannelID(id); err == nil {
+		return s.channelAudience(t, room, k, uuid)
 	}
 	g, ok, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, id)
 	switch {
@@ -68,6 +74,9 @@ func (s *Stack) draft(t *step, a audience) chat.Draft {
 
 // address sends a message of a type to all who hear it.
 func (s *Stack) address(t *step, a audience, typ message.Type, body []byte) (message.ID, error) {
+	if a.room.Kind == message.Community {
+		return s.addressChannel(t, a, typ, body)
+	}
 	m := outgoing{kind: a.room.Kind, typ: typ, body: body}
 	if a.room.Kind == message.OneToOne {
 		m.to = []key.Public{a.room.Peer}

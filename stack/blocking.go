@@ -186,7 +186,12 @@ const abandonReach = 90 * 24 * time.Hour
 // abandon fails what we wrote to somebody and is not delivered: nothing sends
 // it again.
 func (s *Stack) abandon(t *step, to key.Public) error {
-	if err := s.mvds.ForgetPeer(t.Core("mvds"), to); err != nil {
+	core := t.Core("mvds")
+	waiting, err := s.mvds.Unacknowledged(core, to)
+	if err != nil {
+		return err
+	}
+	if err := s.mvds.ForgetPeer(core, to); err != nil {
 		return err
 	}
 	given := make(map[message.ID]bool)
@@ -194,7 +199,7 @@ func (s *Stack) abandon(t *step, to key.Public) error {
 	if oldest := t.now.Add(-abandonReach).UnixMilli(); oldest > 0 {
 		q.After = storage.AfterClock(uint64(oldest))
 	}
-	err := s.pages(t, q, func(m *chat.Message) (bool, error) {
+	err = s.pages(t, q, func(m *chat.Message) (bool, error) {
 		if m.From != s.Self() || m.State == chat.Delivered {
 			return true, nil
 		}
@@ -203,6 +208,15 @@ func (s *Stack) abandon(t *step, to key.Public) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, e := range waiting {
+		ref, ok, err := t.Ref(e.ID)
+		if err == nil && ok && given[message.ID(ref.ApplicationId)] {
+			err = s.keepUnsent(t, ref, e)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	var unsent []uint64
 	err = t.Outbox(func(n uint64, r *storagepb.OutboxRecord) error {
@@ -249,11 +263,15 @@ func verificationEntry(r verify.Request) string {
 	return activity.OfVerification(r.ID.String(), r.Peer, "", 0, "").ID
 }
 
-// visible takes out of messages those of people who are blocked.
+// visible takes out of messages those of people who are blocked. What they did
+// to a group stays in its history.
 func visible(tx *storage.Tx, all []*chat.Message) ([]*chat.Message, error) {
 	var failed error
 	hidden := make(map[key.Public]bool)
 	kept := slices.DeleteFunc(all, func(m *chat.Message) bool {
+		if m.IsSystem() {
+			return false
+		}
 		hide, asked := hidden[m.From]
 		if !asked {
 			c, err := tx.Contact(m.From)

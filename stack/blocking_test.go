@@ -36,7 +36,9 @@ func (p *person) page(id string) (texts []string) {
 		p.t.Fatal(err)
 	}
 	for _, m := range page.Messages {
-		texts = append(texts, m.Text)
+		if !m.IsSystem() {
+			texts = append(texts, m.Text)
+		}
 	}
 	return texts
 }

@@ -25,19 +25,29 @@ import (
 var errNotThere = errors.New("for a chat that its author or we are not in")
 
 // hears judges whether something that somebody sent belongs in a chat, and
-// returns the private group that the chat is.
-func (s *Stack) hears(t *step, in incoming, place chat.Place) (g group.Group, err error) {
+// whether they may delete there what others wrote.
+func (s *Stack) hears(t *step, in incoming, place chat.Place) (moderator bool, err error) {
+	switch place.Kind {
+	case message.OneToOne:
+		if !place.Own {
+			err = s.letIn(t, in, place.ID)
+		}
+		return false, err
+	case message.PrivateGroup:
+		g, err := s.hearsInGroup(t, in, place)
+		return g.IsAdmin(in.Author), err
+	case message.Community:
+		return s.hearsInChannel(t, in, place)
+	}
+	return false, errChatKind
+}
+
+// hearsInGroup is hears of a private group, which it returns.
+func (s *Stack) hearsInGroup(t *step, in incoming, place chat.Place) (g group.Group, err error) {
 	if !place.Own {
 		if err := s.letIn(t, in, place.ID); err != nil {
 			return g, err
 		}
-	}
-	switch place.Kind {
-	case message.OneToOne:
-		return g, nil
-	case message.PrivateGroup:
-	default:
-		return g, errChatKind
 	}
 	g, ok, err := storage.GetRecord[group.Group](t.Tx, storage.Groups, place.ID)
 	if err == nil && !ok {
@@ -71,8 +81,11 @@ func memberTarget(group string, who key.Public) string {
 // target finds the message that another is about.
 func (s *Stack) target(t *step, id message.ID) (*chat.Message, error) {
 	m, ok, err := t.Message(id)
-	if err == nil && !ok {
+	switch {
+	case err == nil && !ok:
 		err = &message.Missing{Target: message.MessageTarget(id)}
+	case err == nil && m.IsSystem():
+		err = errSystem
 	}
 	return m, err
 }
@@ -83,7 +96,7 @@ func (s *Stack) change(t *step, in incoming, m chat.Addressed, id message.ID, ap
 	if err != nil {
 		return err
 	}
-	g, err := s.hears(t, in, place)
+	moderator, err := s.hears(t, in, place)
 	if err != nil {
 		return err
 	}
@@ -91,7 +104,7 @@ func (s *Stack) change(t *step, in incoming, m chat.Addressed, id message.ID, ap
 	if err != nil {
 		return err
 	}
-	by := chat.Change{ID: in.ID, Author: in.Author, Chat: place.ID, Moderator: g.IsAdmin(in.Author)}
+	by := chat.Change{ID: in.ID, Author: in.Author, Chat: place.ID, Moderator: moderator}
 	after, err := apply(before, by)
 	if err != nil {
 		return err
@@ -121,6 +134,9 @@ func (s *Stack) rewrite(t *step, place chat.Place, before, after *chat.Message) 
 			return err
 		}
 		if err := s.messageEvent(t, EventMessageChanged, m); err != nil {
+			return err
+		}
+		if err := s.withdraw(t, m); err != nil {
 			return err
 		}
 	}
@@ -182,11 +198,11 @@ func (s *Stack) EditMessage(id message.ID, c Content) (*chat.Message, error) {
 }
 
 // DeleteMessage deletes a message for everyone: our own, or, as an admin of its
-// group, anybody's.
+// group or with a role in its community, anybody's.
 func (s *Stack) DeleteMessage(id message.ID) (*chat.Message, error) {
 	return s.revise(id, "deleting", func(t *step, a audience, m *chat.Message) (*chat.Message, error) {
 		d := s.draft(t, a)
-		body, err := chat.DeleteMessage(m, s.Self(), a.group.IsAdmin(s.Self()), d)
+		body, err := chat.DeleteMessage(m, s.Self(), a.moderates(s.Self()), d)
 		if err != nil {
 			return nil, changeError("deleting", err)
 		}
@@ -194,7 +210,7 @@ func (s *Stack) DeleteMessage(id message.ID) (*chat.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		by.Moderator = a.group.IsAdmin(s.Self())
+		by.Moderator = a.moderates(s.Self())
 		return m.Delete(body, by)
 	})
 }
@@ -248,7 +264,7 @@ func (s *Stack) onDeleteForMe(t *step, in incoming) error {
 		return err
 	}
 	m, err := s.target(t, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, errSystem) { // an entry has the same id on all devices
 		return err
 	}
 	return s.rewrite(t, chat.Place{ID: m.Chat, Own: true}, m, m.DeleteForMe())
@@ -263,6 +279,9 @@ func (s *Stack) revise(id message.ID, op string, do func(t *step, a audience, m 
 		}
 		if !ok {
 			return fault.New(fault.NotFound, "%s: there is no message %s", op, id)
+		}
+		if err := said(m); err != nil {
+			return err
 		}
 		a, err := s.audience(t, m.Chat)
 		if err != nil {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/activity"
@@ -110,6 +111,9 @@ func (s *Stack) inChat(t *step, answered *message.ID, chat string) error {
 	if err == nil && (!ok || m.Chat != chat) {
 		err = fault.New(fault.Usage, "message %s is not in this chat", answered)
 	}
+	if err == nil {
+		err = said(m)
+	}
 	return err
 }
 
@@ -182,7 +186,11 @@ func (s *Stack) keep(t *step, place chat.Place, m *chat.Message) error {
 // activates tells whether a message brings its chat into the list: our own, and
 // that of somebody we added.
 func (s *Stack) activates(t *step, place chat.Place) (bool, error) {
-	if place.Kind != message.OneToOne {
+	switch place.Kind {
+	case message.OneToOne:
+	case message.Community:
+		return true, nil // we hear those that we follow alone
+	default:
 		return place.Own, nil
 	}
 	c, err := t.Contact(place.Peer)
@@ -193,7 +201,7 @@ func (s *Stack) activates(t *step, place chat.Place) (bool, error) {
 // a call for us, an entry in the activity centre.
 func (s *Stack) store(t *step, place chat.Place, m *chat.Message) error {
 	if place.Own || m.State != chat.Received {
-		return t.PutMessage(m)
+		return t.PutMessageAs(m, storage.Notice{}) // what we said on another device we have read
 	}
 	room, _, err := t.Chat(m.Chat)
 	if err != nil {
@@ -254,7 +262,7 @@ func (s *Stack) repliedTo(t *step, m *chat.Message) (*chat.Message, error) {
 		return nil, nil
 	}
 	answered, ok, err := t.Message(id)
-	if err != nil || !ok || answered.Chat != m.Chat {
+	if err != nil || !ok || answered.Chat != m.Chat || answered.IsSystem() {
 		return nil, err
 	}
 	return answered, nil
@@ -273,14 +281,15 @@ func (s *Stack) note(t *step, e activity.Entry) error {
 	return t.event(EventActivity, view.NewActivity(after))
 }
 
-// Messages returns the messages of a chat in order, or those of all chats,
-// chat by chat, when id is empty; without those of people who are blocked.
+// Messages returns what people said in a chat in order, or in all chats, chat by
+// chat, when id is empty; without those who are blocked, and without the
+// history of groups, which pages have.
 func (s *Stack) Messages(id string) (all []*chat.Message, err error) {
 	err = s.db.View(func(tx *storage.Tx) error {
 		if all, err = tx.Messages(id); err != nil {
 			return err
 		}
-		all, err = visible(tx, all)
+		all, err = visible(tx, slices.DeleteFunc(all, (*chat.Message).IsSystem))
 		return err
 	})
 	return all, err

@@ -104,11 +104,14 @@ func (s *Stack) contactAction(op string, pub key.Public, text string, do act) (a
 		if after, effects, err = do(before, clock); err != nil {
 			return actionError(op, err)
 		}
+		after = noted(before, after, t.now)
 		if err := t.PutChat(room.Saw(clock)); err != nil {
 			return err
 		}
-		after, err = s.changeContact(t, before, after, effects, clock, text)
-		return err
+		if after, err = s.changeContact(t, before, after, effects, clock, text); err != nil {
+			return err
+		}
+		return s.syncContact(t, before, after)
 	})
 	return after, err
 }

@@ -203,10 +203,11 @@ func (pl *player) left() error {
 func (pl *player) receive(t *testing.T, e *recordedEnvelope) {
 	t.Helper()
 	pl.until(time.UnixMilli(e.SeenBy[pl.Name]))
-	opened, err := pl.unseal(e.envelope)
+	opened, community, err := pl.unseal(e.envelope)
 	if err != nil {
 		t.Fatalf("%s: envelope %s: Waku payload: %v", pl.Name, e.envelope.Hash, err)
 	}
+	e.envelope.community = community
 	pl.queueTurn(t, e)
 	keys := slices.Clone(pl.rand.queue)
 	before := pl.Counters()
@@ -241,7 +242,7 @@ func (pl *player) mayCount(e *recordedEnvelope, what string) bool {
 		return slices.Contains(notHandled, name)
 	}
 	decoded := pl.expected(e)
-	if slices.ContainsFunc(decoded, func(d recordedMessage) bool { return d.HandlerError != "" }) {
+	if slices.ContainsFunc(decoded, func(d recordedMessage) bool { return d.HandlerError != "" || pl.r.ofGated(d) }) {
 		return true
 	}
 	return len(decoded) == 0 && e.hasGroupKeys()

@@ -25,6 +25,8 @@ type recording struct {
 	Parties   []*recordedParty
 	Envelopes []*recordedEnvelope
 	Decoded   []recordedMessage
+	// Communities are those that one of the parties made.
+	Communities []*recordedCommunity
 
 	keys *topic.Keys
 }
@@ -65,12 +67,14 @@ type recordedEnvelope struct {
 	SeenBy map[string]int64
 
 	envelope Envelope
-	// opened is nil for envelopes on topics of nobody, such as communities'.
+	// opened is nil for envelopes on topics of nobody here.
 	opened *payload.Opened
 	// signer made it, and to is for whom it is, nil for everybody.
 	signer, to *recordedParty
 	// contactCode is whose contact code topic it is on, nil if it is not.
 	contactCode *recordedParty
+	// community is of which community a topic it is on, nil for none.
+	community *recordedCommunity
 	// whole is the reassembled payload at the envelope that completes it, and
 	// parts of how many envelopes it is.
 	whole []byte
@@ -100,6 +104,7 @@ func (r *recording) open(t testing.TB) {
 		}
 	}
 	roads := r.roads(t)
+	r.communityRoads(t, roads)
 	assembler, segments := segment.Assembler{}, kv.NewMemory()
 	parts := map[key.Public]int{}
 	for _, e := range r.Envelopes {
@@ -131,8 +136,11 @@ func (r *recording) open(t testing.TB) {
 // road is one way to open what is on a content topic.
 type road struct {
 	filter
-	// parties are those between whom it runs; one of a contact code.
+	// parties are those between whom it runs; one of a contact code, none of a
+	// community.
 	parties []*recordedParty
+	// of is the community.
+	of *recordedCommunity
 }
 
 // roads are all topics of all parties, by content topic.
@@ -144,7 +152,7 @@ func (r *recording) roads(t testing.TB) map[string][]road {
 		if private.IsZero() {
 			f.symmetric = r.keys.Key(name)
 		}
-		all[f.contentTopic] = append(all[f.contentTopic], road{f, parties})
+		all[f.contentTopic] = append(all[f.contentTopic], road{filter: f, parties: parties})
 	}
 	for i, p := range r.Parties {
 		add(topic.PartitionedName(p.key.Public()), p.key, p)
@@ -174,8 +182,9 @@ func (r *recording) unseal(e *recordedEnvelope, roads []road) {
 		if err != nil {
 			continue
 		}
-		e.opened, e.signer = o, r.party(o.Signer)
+		e.opened, e.signer, e.community = o, r.party(o.Signer), f.of
 		switch {
+		case f.of != nil:
 		case !f.private.IsZero():
 			e.to = f.parties[0]
 		case len(f.parties) == 1:

@@ -17,7 +17,7 @@ const (
 	// and when it was made here, in state pending.
 	EventMessage = "message"
 	// EventMessageState means that a message of ours has come further: published
-	// to a peer, acknowledged by the recipient, or given up.
+	// to a peer, acknowledged by the recipient, given up, or tried again.
 	EventMessageState = "message.state"
 	// EventMessageChanged means that a message was edited or deleted, for everyone
 	// or for us alone. The data is the message as it is now; of an album that is
@@ -35,6 +35,14 @@ const (
 	// group: somebody asks us or we ask, it was turned down, or who asked was
 	// added.
 	EventGroupRequest = "group.request"
+	// EventCommunity means that a community has changed, by a new description or by
+	// what we did: there is one for each change, and when we begin to follow one or
+	// cease to.
+	EventCommunity = "community"
+	// EventCommunityRequest means that there is news of a request to join a
+	// community: somebody asks to join one that we control or we ask ourselves, it
+	// was decided, withdrawn, or has expired.
+	EventCommunityRequest = "community.request"
 	// EventVerification means that there is news of a contact verification: it was
 	// asked, answered, declined, taken back or judged, on either side.
 	EventVerification = "contact.verification"
@@ -49,6 +57,10 @@ const (
 	// cleared, deleted, pinned, or brought back by a new contact. Messages and
 	// changes of groups, which change a chat too, have events of their own.
 	EventChat = "chat"
+	// EventDraft means that what was begun in a chat and not sent is another text
+	// now, or none. Sending is no reason for it: who sends takes the draft away
+	// themselves.
+	EventDraft = "chat.draft"
 	// EventContact means that what is known of somebody has changed: the relation,
 	// a name, what they say of themselves, our judgement.
 	EventContact = "contact"
@@ -90,14 +102,19 @@ func EventTypes() []EventType {
 		{EventReaction, reflect.TypeFor[view.ReactionChange]()},
 		{EventPin, reflect.TypeFor[view.Pin]()},
 		{EventChat, reflect.TypeFor[view.Chat]()},
+		{EventDraft, reflect.TypeFor[view.Draft]()},
 		{EventGroup, reflect.TypeFor[view.GroupChange]()},
 		{EventGroupRequest, reflect.TypeFor[view.GroupRequest]()},
+		{EventCommunity, reflect.TypeFor[view.CommunityChange]()},
+		{EventCommunityRequest, reflect.TypeFor[view.CommunityRequest]()},
 		{EventContact, reflect.TypeFor[view.Contact]()},
 		{EventContactRequest, reflect.TypeFor[view.ContactRequest]()},
 		{EventPicture, reflect.TypeFor[view.ContactPicture]()},
 		{EventVerification, reflect.TypeFor[view.Verification]()},
+		{EventCommunityLost, reflect.TypeFor[view.CommunityLost]()},
 		{EventPresence, reflect.TypeFor[view.Presence]()},
 		{EventProfile, reflect.TypeFor[view.Profile]()},
+		{EventDevice, reflect.TypeFor[view.DeviceChange]()},
 		{EventActivity, reflect.TypeFor[view.Activity]()},
 		{EventActivityRead, reflect.TypeFor[view.ActivityRead]()},
 		{EventUndecryptable, reflect.TypeFor[view.Undecryptable]()},

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/app/message"
@@ -74,12 +75,59 @@ func (s *Stack) chatEvent(t *step, c chat.Chat) error {
 		}
 		name = view.Name(peer)
 	}
-	return t.event(EventChat, view.NewChat(l, name, draft.Text, t.now))
+	shown := view.NewChat(l, name, draft.Text, t.now)
+	if k, _, err := community.SplitChannelID(c.ID); err == nil && c.Kind == message.Community {
+		its, _, err := s.community(t.Tx, k)
+		if err != nil {
+			return err
+		}
+		shown.CommunityName = its.Description.Name
+	}
+	return t.event(EventChat, shown)
 }
 
 // contactEvent tells that what is known of somebody has changed.
 func (s *Stack) contactEvent(t *step, c contact.Contact) error {
-	return t.event(EventContact, view.NewContact(c, t.now))
+	shown, err := showContact(t.Tx, c, t.now)
+	if err != nil {
+		return err
+	}
+	return t.event(EventContact, shown)
+}
+
+// ShowContact shows a contact.
+func (s *Stack) ShowContact(c contact.Contact) (shown view.Contact, err error) {
+	err = s.db.View(func(tx *storage.Tx) error {
+		shown, err = showContact(tx, c, s.now())
+		return err
+	})
+	return shown, err
+}
+
+func showContact(tx *storage.Tx, c contact.Contact, now time.Time) (view.Contact, error) {
+	picture, err := tx.HasPicture(c.Key)
+	return view.NewContact(c, picture, now), err
+}
+
+// ShowContacts shows everybody the account knows, ordered by key.
+func (s *Stack) ShowContacts() (all []view.Contact, err error) {
+	err = s.db.View(func(tx *storage.Tx) error {
+		contacts, err := tx.Contacts()
+		if err != nil {
+			return err
+		}
+		pictured, err := tx.Pictured()
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		all = make([]view.Contact, 0, len(contacts))
+		for _, c := range contacts {
+			all = append(all, view.NewContact(c, pictured[c.Key.Compressed()], now))
+		}
+		return nil
+	})
+	return all, err
 }
 
 // presenceEvent tells what somebody says about being there.

@@ -36,12 +36,9 @@ func (s *Stack) actOnGroup(t *step, before group.Group, do groupAction) (group.G
 	if err != nil {
 		return before, err
 	}
-	to := after.Recipients(before, s.Self())
-	if len(to) == 0 {
-		return after, nil
-	}
 	_, err = s.send(t, outgoing{
-		kind: message.PrivateGroup, typ: apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE, body: raw, to: to,
+		kind: message.PrivateGroup, typ: apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE, body: raw,
+		to: after.Recipients(before, s.Self()),
 	})
 	return after, err
 }

@@ -56,7 +56,7 @@ func (s *Stack) onMembershipUpdate(t *step, in incoming) error {
 	if err := s.putGroup(t, before, out.Group, out.Changes); err != nil {
 		return err
 	}
-	if out.Inform {
+	if out.Inform && in.Author != s.Self() {
 		if err := s.inform(t, out.Group, in.Author); err != nil {
 			return err
 		}
@@ -189,6 +189,11 @@ func (s *Stack) putGroup(t *step, before, after group.Group, changes []group.Cha
 	room.Active = room.Active || after.HasJoined(s.Self())
 	if room = room.Saw(after.Clock()); room != was {
 		if err := t.PutChat(room); err != nil {
+			return err
+		}
+	}
+	if !sameEvents(before, after) {
+		if err := s.chronicle(t, before, after); err != nil {
 			return err
 		}
 	}

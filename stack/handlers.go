@@ -54,8 +54,30 @@ func (s *Stack) handler(typ message.Type) handler {
 		return s.onMembershipUpdate
 	case apppb.ApplicationMetadataMessage_GROUP_CHAT_INVITATION:
 		return s.onInvitation
+	case apppb.ApplicationMetadataMessage_COMMUNITY_DESCRIPTION:
+		return s.onCommunityDescription
+	case apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_JOIN:
+		return s.onRequestToJoin
+	case apppb.ApplicationMetadataMessage_COMMUNITY_CANCEL_REQUEST_TO_JOIN:
+		return s.onCancelRequest
+	case apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_LEAVE:
+		return s.onRequestToLeave
+	case apppb.ApplicationMetadataMessage_COMMUNITY_EDIT_SHARED_ADDRESSES:
+		return s.onEditAddresses
+	case apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_JOIN_RESPONSE:
+		return s.onJoinResponse
+	case apppb.ApplicationMetadataMessage_COMMUNITY_USER_KICKED:
+		return s.onUserKicked
+	case apppb.ApplicationMetadataMessage_COMMUNITY_MESSAGE_ARCHIVE_MAGNETLINK:
+		return s.onArchiveLink
+	case apppb.ApplicationMetadataMessage_DELETE_COMMUNITY_MEMBER_MESSAGES:
+		return s.onDeleteMemberMessages
 	case apppb.ApplicationMetadataMessage_SYNC_DELETE_FOR_ME_MESSAGE:
 		return s.onDeleteForMe
+	case apppb.ApplicationMetadataMessage_SYNC_PAIR_INSTALLATION:
+		return s.onPairInstallation
+	case apppb.ApplicationMetadataMessage_SYNC_INSTALLATION_CONTACT_V2:
+		return s.onSyncContact
 	case verify.Ask, verify.Accept, verify.Decline, verify.Cancel:
 		return s.onVerification
 	}
@@ -130,11 +152,13 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 	case apppb.MessageType_ONE_TO_ONE:
 	case apppb.MessageType_PRIVATE_GROUP:
 		// Deployed clients send these within the group's update only.
-		g, err := s.hears(t, in, chat.Place{ID: m.GetChatId(), Kind: message.PrivateGroup})
+		g, err := s.hearsInGroup(t, in, chat.Place{ID: m.GetChatId(), Kind: message.PrivateGroup})
 		if err != nil {
 			return err
 		}
 		return s.onGroupMessage(t, in, g, m)
+	case apppb.MessageType_COMMUNITY_CHAT:
+		return s.onChannelMessage(t, in, m)
 	default:
 		if _, err := chat.CheckAddress(m); err != nil {
 			return err
@@ -162,6 +186,9 @@ func (s *Stack) onChatMessage(t *step, in incoming) error {
 	}
 	if err := s.keep(t, place, s.newMessage(in, place.ID, m)); err != nil {
 		return err
+	}
+	if place.Own {
+		return s.ownRequest(t, in, place.Peer, m)
 	}
 	if effects.Notify {
 		return s.announce(t, in.Author, m.GetText(), in.ID)
@@ -246,8 +273,11 @@ func (s *Stack) onContactUpdate(t *step, in incoming) error {
 
 func (s *Stack) onAccept(t *step, in incoming) error {
 	m := new(apppb.AcceptContactRequest)
-	if err := s.decode(in, m); err != nil {
+	if err := in.read(m); err != nil {
 		return err
+	}
+	if in.Author == s.Self() {
+		return s.ownAccept(t, in, m)
 	}
 	_, _, err := s.meet(t, in, m.GetClock(), func(c contact.Contact) (contact.Contact, contact.Effects, error) {
 		return c.ReceiveAccept(m, in.reference())
@@ -303,11 +333,11 @@ func (s *Stack) onContactCode(t *step, in incoming) error {
 
 func (s *Stack) onStatusUpdate(t *step, in incoming) error {
 	m := new(apppb.StatusUpdate)
-	if in.Author == s.identity.Public() {
-		return nil
-	}
 	if err := in.read(m); err != nil {
 		return err
+	}
+	if in.Author == s.Self() {
+		return s.ownStatusUpdate(t, in, m)
 	}
 	if err := s.letIn(t, in, chat.OneToOneID(in.Author)); err != nil {
 		return err

@@ -25,21 +25,25 @@ import (
 // nothing but the mark that it was seen. The only errors are those of the
 // database.
 func (s *Stack) Receive(e Envelope) error {
-	if e.Stored {
+	if e.Stored && !e.lookedUp {
 		if seen, err := s.seen(e); seen || err != nil {
 			return err
 		}
 	}
-	opened, err := s.unseal(e)
+	opened, community, err := s.unseal(e)
 	if err != nil {
 		s.counters.add("envelope: " + err.Error())
 		s.foreign.note(e.Hash)
 		return nil
 	}
 	s.traffic(e, false, 0)
+	e.community = community
 	return s.update(func(t *step) error {
 		fresh, err := t.MarkSeen(e.Hash, t.now)
-		if err != nil || !fresh {
+		// What a channel lacks it may have seen when it was of no use there. On
+		// topics of communities, nothing happens twice for that.
+		again := e.lookedUp && !community.IsZero()
+		if err != nil || !fresh && !again {
 			return err
 		}
 		err = t.try(func(t *step) error {
@@ -71,11 +75,10 @@ var (
 	errWaiting  = errors.New("segment of a payload that is not complete now")
 )
 
-// unseal opens the Waku payload with the keys of its content topic.
-func (s *Stack) unseal(e Envelope) (*payload.Opened, error) {
+// unseal opens the Waku payload with the keys of its content topic, and tells of
+// which community's topics that is one.
+func (s *Stack) unseal(e Envelope) (opened *payload.Opened, community key.Public, err error) {
 	for _, f := range (*s.filters.Load())[e.Message.GetContentTopic()] {
-		var opened *payload.Opened
-		var err error
 		if f.private.IsZero() {
 			opened, err = payload.OpenSymmetric(e.Message.GetPayload(), f.symmetric)
 		} else {
@@ -85,11 +88,11 @@ func (s *Stack) unseal(e Envelope) (*payload.Opened, error) {
 			continue
 		}
 		if opened.Signer.IsZero() {
-			return nil, errUnsigned
+			return nil, community, errUnsigned
 		}
-		return opened, nil
+		return opened, f.community, nil
 	}
-	return nil, errNotOurs
+	return nil, community, errNotOurs
 }
 
 // open is the road above the Waku payload.
@@ -99,6 +102,7 @@ func (s *Stack) open(t *step, e Envelope, opened *payload.Opened) error {
 		return err
 	}
 	if taken.Status == segment.Complete {
+		e.parted = true
 		return s.completed(t, taken.Of, func(t *step) error { return s.above(t, e, opened.Signer, taken.Payload) })
 	}
 	return s.above(t, e, opened.Signer, taken.Payload)
@@ -109,6 +113,10 @@ func (s *Stack) above(t *step, e Envelope, from key.Public, whole []byte) error 
 	inner, public, err := s.decrypt(t, from, whole)
 	if err != nil {
 		return err
+	}
+	t.rang = t.rang || from == s.Self() && !e.Stored
+	if !e.community.IsZero() {
+		return s.fromCommunity(t, e, from, inner)
 	}
 	var bodies [][]byte
 	if len(inner) > 0 {
@@ -122,15 +130,23 @@ func (s *Stack) above(t *step, e Envelope, from key.Public, whole []byte) error 
 		}
 	}
 	for _, body := range bodies {
-		// One bad message in a payload does not take the others with it.
-		err := t.try(func(t *step) error { return s.deliver(t, e, from, body) })
-		if errors.Is(err, storage.ErrIO) {
+		if err := s.deliverAlone(t, e, from, body); err != nil {
 			return err
 		}
-		if err != nil && !errors.Is(err, errKnown) {
-			s.counters.add("message: " + cause(err))
-			s.log.Debug("message dropped", "from", from, "envelope", e.Hash, "cause", err)
-		}
+	}
+	return nil
+}
+
+// deliverAlone delivers one application message. One that is bad does not take
+// the others with it.
+func (s *Stack) deliverAlone(t *step, e Envelope, from key.Public, raw []byte) error {
+	err := t.try(func(t *step) error { return s.deliver(t, e, from, raw) })
+	if errors.Is(err, storage.ErrIO) {
+		return err
+	}
+	if err != nil && !errors.Is(err, errKnown) {
+		s.counters.add("message: " + cause(err))
+		s.log.Debug("message dropped", "from", from, "envelope", e.Hash, "cause", err)
 	}
 	return nil
 }
@@ -164,22 +180,36 @@ func (s *Stack) decrypt(t *step, from key.Public, data []byte) (inner []byte, pu
 	case errors.Is(err, session.ErrNotForUs), errors.Is(err, session.ErrNotPaired), errors.Is(err, session.ErrGroupKey):
 		// Its bundle is as good as any, and where the sender does not know
 		// this device, it is told.
-		s.counters.add("not for this device: " + cause(err))
-		if _, err := s.session.Learn(core, t.now, from, data); err != nil {
-			return nil, false, err
+		beside := besideKeys(data)
+		if beside == nil {
+			s.counters.add("not for this device: " + cause(err))
+		}
+		found, learnErr := s.session.Learn(core, t.now, from, data)
+		if learnErr == nil && from == s.Self() {
+			learnErr = s.foundDevices(t, found)
+		}
+		if learnErr != nil {
+			return nil, false, learnErr
 		}
 		if errors.Is(err, session.ErrNotForUs) {
 			return nil, false, s.introduce(t, from)
 		}
-		return nil, false, nil
+		return beside, beside != nil, nil
 	case err != nil:
 		return nil, false, unreadable{err, data}
 	}
 	if err := s.sessions(t, from, opened); err != nil {
 		return nil, false, err
 	}
-	if opened.SecretNew || len(opened.NewInstallations) > 0 {
+	// A public message makes nothing new to listen to: in a community, everybody's
+	// first one would have all of its history fetched again.
+	if opened.SecretNew || !opened.Public && len(opened.NewInstallations) > 0 {
 		t.resubscribe = true
+	}
+	if from == s.Self() {
+		if err := s.foundDevices(t, opened.NewInstallations); err != nil {
+			return nil, false, err
+		}
 	}
 	return opened.Payload, opened.Public, nil
 }
@@ -221,7 +251,11 @@ func (s *Stack) acknowledged(t *step, id mvds.MessageID, by key.Public) error {
 	if err := t.DeleteRef(id); err != nil {
 		return err
 	}
-	return s.setState(t, message.ID(ref.ApplicationId), view.StateChange{State: chat.Delivered, By: by})
+	app := message.ID(ref.ApplicationId)
+	if err := s.setState(t, app, view.StateChange{State: chat.Delivered, By: by}); err != nil {
+		return err
+	}
+	return s.forgetAcknowledged(t, app, message.Type(ref.Type), by)
 }
 
 // incoming is an application message with where it came from.
@@ -261,12 +295,15 @@ func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error 
 		return nil
 	}
 	// Whoever is written to could pass the signed message on, as if it had been
-	// written to us. What is handled here is sent by its author alone.
-	if m.Author != from {
+	// written to us.
+	if m.Author != from && !mayBePassedOn(e.community, m) {
 		return errPassedOn
 	}
-	at := time.Unix(0, e.Message.GetTimestamp()).Truncate(time.Second)
-	return s.handle(t, incoming{m, at}, do)
+	at := time.Unix(0, e.Message.GetTimestamp())
+	if e.said.After(at) {
+		at = e.said
+	}
+	return s.handle(t, incoming{m, at.Truncate(time.Second)}, do)
 }
 
 // judge decides what a failed frame means. Only an error of the database is

@@ -296,7 +296,7 @@ func TestUnknownTypes(t *testing.T) {
 	s, clock := still(t, 0)
 	f := newForger(t, 1, clock.at)
 	for typ, name := range map[message.Type]string{
-		apppb.ApplicationMetadataMessage_COMMUNITY_DESCRIPTION: "not handled: COMMUNITY_DESCRIPTION",
+		apppb.ApplicationMetadataMessage_COMMUNITY_TOKEN_ACTION: "not handled: COMMUNITY_TOKEN_ACTION",
 		message.Type(14):  "not handled: UNKNOWN_14",
 		message.Type(999): "not handled: UNKNOWN_999",
 	} {

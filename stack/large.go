@@ -70,7 +70,7 @@ func transferStep(done, of int) int {
 // topics for it. What is ephemeral is of no use where nobody listens, and goes
 // the way of small messages.
 func (s *Stack) beginTransfer(t *step, f frame, payload []byte, segments int) (*storage.Transfer, []string, error) {
-	ordinary := s.network.PublishTopics(f.rule)
+	ordinary := s.publishTopics(f)
 	if f.ephemeral {
 		return nil, ordinary, nil
 	}
@@ -263,12 +263,31 @@ func (s *Stack) holdBack(t *step, out *mvds.Outgoing) error {
 	return nil
 }
 
+// unladen takes what is small out of a reliability payload that may be a large
+// message: who waits for an acknowledgement must not wait for all segments of
+// something else.
+func unladen(out mvds.Outgoing) []mvds.Outgoing {
+	p := out.Payload
+	if len(p.Messages) == 0 || len(p.Acks)+len(p.Offers)+len(p.Requests) == 0 || len(p.Encode()) < largeChecked {
+		return []mvds.Outgoing{out}
+	}
+	small := mvds.Outgoing{Peer: out.Peer, Payload: &mvds.Payload{Acks: p.Acks, Offers: p.Offers, Requests: p.Requests}}
+	out.Payload = &mvds.Payload{Messages: p.Messages}
+	return []mvds.Outgoing{small, out}
+}
+
 func (s *Stack) underWay(t *step, out *mvds.Outgoing, id mvds.MessageID) (bool, error) {
 	ref, ok, err := t.Ref(id)
 	if err != nil || !ok {
 		return false, err
 	}
-	large, err := t.LastTransfer(out.Peer, message.ID(ref.ApplicationId))
+	return s.transferring(t, out.Peer, message.ID(ref.ApplicationId))
+}
+
+// transferring tells whether a large message is on its way to somebody, or to
+// everybody, or was not long ago.
+func (s *Stack) transferring(t *step, to key.Public, id message.ID) (bool, error) {
+	large, err := t.LastTransfer(to, id)
 	switch {
 	case err != nil || large == nil:
 		return false, err
@@ -292,5 +311,6 @@ func (s *Stack) largeContent() map[string][]string {
 	}
 	add(func(f filter) bool { return f.live }, message.GlobalControl, message.GlobalContent, message.CommunityControl, message.CommunityContent)
 	add(func(f filter) bool { return f.local }, message.Local)
+	add(func(f filter) bool { return !f.community.IsZero() }, message.CommunityControl, message.CommunityContent)
 	return all
 }

@@ -169,6 +169,11 @@ func (s *Stack) onChat(id string, do func(t *step, c chat.Chat) (chat.Chat, erro
 		if after, _, err = t.Chat(id); err != nil {
 			return err
 		}
+		if after.ClearedClock != before.ClearedClock {
+			if err := s.cleared(t, id); err != nil {
+				return err
+			}
+		}
 		t.resubscribe = t.resubscribe || after.Active != before.Active
 		t.tidy = t.tidy || after.ClearedClock != before.ClearedClock || after.ReadClock != before.ReadClock
 		return s.chatEvent(t, after)
@@ -185,7 +190,8 @@ func (s *Stack) Draft(id string) (d storage.Draft, err error) {
 	return d, err
 }
 
-// SetDraft keeps what was begun in a chat; an empty draft is none.
+// SetDraft keeps what was begun in a chat, an empty draft being none, and tells
+// of it if it is another one.
 func (s *Stack) SetDraft(id, text, replyTo string) error {
 	return s.update(func(t *step) error {
 		if _, ok, err := t.Chat(id); err != nil {
@@ -193,7 +199,18 @@ func (s *Stack) SetDraft(id, text, replyTo string) error {
 		} else if !ok {
 			return noChat(id)
 		}
-		return t.PutDraft(id, storage.Draft{Text: text, ReplyTo: replyTo, Time: t.now.UTC()})
+		before, _, err := t.Draft(id)
+		if err != nil || before.Text == text && before.ReplyTo == replyTo {
+			return err
+		}
+		if err := t.PutDraft(id, storage.Draft{Text: text, ReplyTo: replyTo, Time: t.now.UTC()}); err != nil {
+			return err
+		}
+		after, _, err := t.Draft(id)
+		if err != nil {
+			return err
+		}
+		return t.event(EventDraft, view.NewDraft(id, after))
 	})
 }
 

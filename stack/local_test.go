@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 )
 
@@ -196,5 +198,34 @@ func TestDeleteForMeOfOthers(t *testing.T) {
 	}
 	if s.Counters()["message: "+errNotOwn.Error()] != 1 {
 		t.Errorf("%v", s.Counters())
+	}
+}
+
+// A draft is told of when it is another one, and only then.
+func TestDraftEvents(t *testing.T) {
+	t.Parallel()
+	s, _ := still(t, 0)
+	m, err := s.SendText(identity(t, 1).Public(), "hello", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range [][2]string{{"", ""}, {"Dear", ""}, {"Dear", ""}, {"Dear", m.ID.String()}, {"Dear Bob", m.ID.String()}, {"", ""}, {"", ""}} {
+		if err := s.SetDraft(m.Chat, d[0], d[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, e := range eventsOf(t, s, EventDraft) {
+		var d view.Draft
+		if err := json.Unmarshal(e.Data, &d); err != nil {
+			t.Fatal(err)
+		}
+		if (d.Time == 0) != (d.Text == "") || d.Chat != m.Chat {
+			t.Errorf("%+v", d)
+		}
+		got = append(got, d.Text+"/"+d.ReplyTo)
+	}
+	if want := []string{"Dear/", "Dear/" + m.ID.String(), "Dear Bob/" + m.ID.String(), "/"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 	wakumessage "github.com/parley-im/parley/waku/message"
@@ -28,7 +29,25 @@ type Network struct {
 	Bootstrap []string `json:"bootstrap,omitempty"`
 	// Stores are multiaddrs of store nodes.
 	Stores []string `json:"stores,omitempty"`
+	// SDS is how messages of communities are made reliable.
+	SDS SDSMode `json:"sds,omitempty"`
 }
+
+// SDSMode says what is sent of Scalable Data Sync, the reliability of
+// communities. What comes is read in either layout and without it, whatever the
+// mode.
+type SDSMode string
+
+// The modes. All members of a community on one network have to use the same.
+const (
+	// SDSNone sends messages of communities as they are, as deployed clients
+	// did until December 2025, which read nothing else. It is the default.
+	SDSNone SDSMode = "none"
+	// SDSStandard is 109/SDS with the field numbers of the specification.
+	SDSStandard SDSMode = "standard"
+	// SDSNim is what deployed clients of 2026 exchange, by nim-sds.
+	SDSNim SDSMode = "nim"
+)
 
 // Shards maps functional scopes (Status Protocol Stack, Pubsub topics and
 // sharding) to shard indices. A list is published to in full; its first entry
@@ -54,6 +73,15 @@ type Shards struct {
 	// Listen are the shards that are read for global scopes besides those
 	// published to, because other clients publish there.
 	Listen []uint16 `json:"listen,omitempty"`
+	// Communities are shards of single communities, by their ids (0x and 66
+	// hexadecimal digits); all others share those above.
+	Communities map[string]CommunityShards `json:"communities,omitempty"`
+}
+
+// CommunityShards are the shards of one community.
+type CommunityShards struct {
+	Control []uint16 `json:"control"`
+	Content []uint16 `json:"content"`
 }
 
 // deployed is how today's clients use the shards: everything on 32, requests
@@ -103,13 +131,13 @@ const (
 // presets are the networks known by name.
 func presets() []Network {
 	return []Network{
-		{Name: NetworkProd, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, Bootstrap: []string{
+		{Name: NetworkProd, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, SDS: SDSNone, Bootstrap: []string{
 			"enrtree://AMOJVZX4V6EXP7NTJPMAYJYST2QP6AJXYW76IU6VGJS7UVSNDYZG4@boot.prod.status.nodes.status.im",
 		}},
-		{Name: NetworkStaging, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, Bootstrap: []string{
+		{Name: NetworkStaging, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, SDS: SDSNone, Bootstrap: []string{
 			"enrtree://AI4W5N5IFEUIHF5LESUAOSMV6TKWF2MB6GU2YK7PU4TYUGUNOCEPW@boot.staging.status.nodes.status.im",
 		}},
-		{Name: NetworkLocal, Cluster: statusCluster, Shards: specified()},
+		{Name: NetworkLocal, Cluster: statusCluster, Shards: specified(), SDS: SDSStandard},
 	}
 }
 
@@ -154,6 +182,9 @@ func (n Network) Validate() error {
 			return fmt.Errorf("shards: large_of: %q is no scope", name)
 		}
 	}
+	if err := n.validateCommunities(); err != nil {
+		return err
+	}
 	for _, i := range n.AllShards() {
 		if i >= shardsPerCluster {
 			return fmt.Errorf("shards: %d does not exist, the last one is %d", i, shardsPerCluster-1)
@@ -164,6 +195,35 @@ func (n Network) Validate() error {
 	}
 	return nil
 }
+
+func (n Network) validateCommunities() error {
+	switch n.SDS {
+	case "", SDSNone, SDSStandard, SDSNim:
+	default:
+		return fmt.Errorf("sds: %q is none of %s, %s and %s", n.SDS, SDSNone, SDSStandard, SDSNim)
+	}
+	for id, own := range n.Shards.Communities {
+		if k, err := key.ParsePublic(id); err != nil || k.CompressedHex() != id {
+			return fmt.Errorf("shards: communities: %.80q is no id of a community", id)
+		}
+		if len(own.Control) == 0 || len(own.Content) == 0 {
+			return fmt.Errorf("shards: communities: %s needs control and content", id)
+		}
+	}
+	return nil
+}
+
+// CommunityTopics returns the pubsub topics on which a community's control and
+// content are published and listened to: its own, where it has some.
+func (n Network) CommunityTopics(community key.Public) (control, content []string) {
+	if own, ok := n.Shards.Communities[community.CompressedHex()]; ok {
+		return n.topics(own.Control), n.topics(own.Content)
+	}
+	return n.topics(n.Shards.CommunityControl), n.topics(n.Shards.CommunityContent)
+}
+
+// RequestTopics returns the pubsub topics of requests to control nodes.
+func (n Network) RequestTopics() []string { return n.topics(n.Shards.CommunityRequest) }
 
 // PublishTopics returns the pubsub topics that a message of a rule is published
 // to.
@@ -252,6 +312,9 @@ func (n Network) AllShards() []uint16 {
 	all := slices.Concat(s.GlobalControl, s.GlobalContent, s.CommunityControl, s.CommunityRequest, s.CommunityContent, s.Local, s.Large, s.Listen)
 	for _, list := range s.LargeOf {
 		all = append(all, list...)
+	}
+	for _, own := range s.Communities {
+		all = append(all, slices.Concat(own.Control, own.Content)...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

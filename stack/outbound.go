@@ -26,6 +26,11 @@ type outgoing struct {
 	// to are those who get a pairwise message, each over their own session;
 	// empty for public ones.
 	to []key.Public
+	// community is the one it belongs to; its members hear it, or, of a request,
+	// its control node.
+	community key.Public
+	// by signs the message when that is not our chat key: a community's.
+	by key.Private
 }
 
 // send is the road out, as far as one message goes alone:
@@ -40,14 +45,23 @@ func (s *Stack) send(t *step, m outgoing) (message.ID, error) {
 	if !ok {
 		return message.ID{}, fmt.Errorf("no rule for %s", message.Name(m.typ))
 	}
-	raw, id, err := message.Wrap(m.typ, m.body, s.identity)
+	author := m.by
+	if author.IsZero() {
+		author = s.identity
+	}
+	raw, id, err := message.Wrap(m.typ, m.body, author)
 	if err != nil {
 		return message.ID{}, err
 	}
 	if rule.Reliability == message.MVDS {
 		return id, s.sync(t, m, id, raw)
 	}
-	f := frame{rule: rule, data: raw, refs: []message.ID{id}, ephemeral: rule.IsEphemeral(m.body)}
+	f := frame{rule: rule, data: raw, refs: []message.ID{id}, ephemeral: rule.IsEphemeral(m.body), community: m.community}
+	if rule.Reliability == message.SDS && !f.ephemeral {
+		if err := s.synchronise(t, &f); err != nil {
+			return id, err
+		}
+	}
 	if len(m.to) == 0 {
 		return id, s.carry(t, f)
 	}
@@ -75,7 +89,7 @@ func (s *Stack) sync(t *step, m outgoing, id message.ID, raw []byte) error {
 			return err
 		}
 	}
-	return nil
+	return s.copyToDevices(t, m, id, raw)
 }
 
 // flushBatch is how many peers one flush writes to.
@@ -95,33 +109,42 @@ func (s *Stack) flush(t *step) error {
 		if out.Payload.Empty() {
 			continue
 		}
-		s.synced.add(out.Peer, out.Usage(), mvds.Usage{})
-		f := frame{to: out.Peer, data: out.Payload.Encode()}
-		if f.rule, f.refs, err = s.refs(t, out); err != nil {
-			return err
+		for _, part := range unladen(out) {
+			if err := s.carryPayload(t, part); err != nil {
+				return err
+			}
 		}
-		// One peer that cannot be written to must not hold up the others; what
-		// was due to it is due again later.
-		err := t.try(func(t *step) error { return s.carry(t, f) })
-		if errors.Is(err, storage.ErrIO) {
-			return err
-		}
-		if err != nil {
-			s.log.Warn("cannot write to a peer", "peer", out.Peer, "cause", err)
-		}
+	}
+	return nil
+}
+
+// carryPayload takes a payload of the reliability layer onward. Only an error of
+// the database is returned.
+func (s *Stack) carryPayload(t *step, out mvds.Outgoing) (err error) {
+	s.synced.add(out.Peer, out.Usage(), mvds.Usage{})
+	f := frame{to: out.Peer, data: out.Payload.Encode()}
+	if f.rule, f.refs, err = s.refs(t, out); err != nil {
+		return err
+	}
+	// One peer that cannot be written to must not hold up the others; what was
+	// due to it is due again later.
+	err = t.try(func(t *step) error { return s.carry(t, f) })
+	if errors.Is(err, storage.ErrIO) {
+		return err
+	}
+	if err != nil {
+		s.log.Warn("cannot write to a peer", "peer", out.Peer, "cause", err)
 	}
 	return nil
 }
 
 // refs finds the application messages in an MVDS payload and the rule it
 // travels by: that of the last content message in it, else that of control.
-// What goes to ourselves is local, acknowledgements too.
+// What goes to ourselves is local, acknowledgements too, unless there are copies
+// of what others get and nothing else.
 func (s *Stack) refs(t *step, out mvds.Outgoing) (rule message.Rule, refs []message.ID, err error) {
 	rule, _ = message.RuleFor(apppb.ApplicationMetadataMessage_CONTACT_UPDATE, message.NoChat)
-	local := out.Peer == s.identity.Public()
-	if local {
-		rule, _ = message.RuleFor(apppb.ApplicationMetadataMessage_SYNC_SETTING, message.NoChat)
-	}
+	local, copies := out.Peer == s.identity.Public(), 0
 	for _, id := range out.Messages {
 		r, ok, err := t.Ref(id)
 		if err != nil {
@@ -130,10 +153,16 @@ func (s *Stack) refs(t *step, out mvds.Outgoing) (rule message.Rule, refs []mess
 		if !ok {
 			continue
 		}
+		if isCopy(r) {
+			copies++
+		}
 		refs = append(refs, message.ID(r.ApplicationId))
-		if own, ok := message.RuleFor(message.Type(r.Type), message.OneToOne); ok && own.Scope == message.GlobalContent && !local {
+		if own, ok := message.RuleFor(message.Type(r.Type), message.OneToOne); ok && own.Scope == message.GlobalContent {
 			rule = own
 		}
+	}
+	if local && (copies == 0 || copies < len(out.Messages)) {
+		rule, _ = message.RuleFor(apppb.ApplicationMetadataMessage_SYNC_SETTING, message.NoChat)
 	}
 	return rule, refs, nil
 }
@@ -146,6 +175,10 @@ type frame struct {
 	data      []byte
 	refs      []message.ID
 	ephemeral bool
+	// community is the one it belongs to, zero for none, synced the id of ours
+	// in its channel.
+	community key.Public
+	synced    string
 }
 
 // carry is the lower half of the road out:
@@ -167,7 +200,7 @@ func (s *Stack) ship(t *step, f frame, encrypted []byte, r route) error {
 	if err != nil {
 		return err
 	}
-	topics := s.network.PublishTopics(f.rule)
+	topics := s.publishTopics(f)
 	var large *storage.Transfer
 	if len(segments) > 1 {
 		if large, topics, err = s.beginTransfer(t, f, encrypted, len(segments)); err != nil {
@@ -180,6 +213,11 @@ func (s *Stack) ship(t *step, f frame, encrypted []byte, r route) error {
 			return err
 		}
 		wm := wakumessage.New(sealed, r.contentTopic, t.now, f.ephemeral)
+		if large == nil && f.synced != "" {
+			if err := s.hint(t, f, wakumessage.HashOf(topics[0], wm)); err != nil {
+				return err
+			}
+		}
 		for _, pubsub := range topics {
 			if err := s.post(t, f, pubsub, wm, large); err != nil {
 				return err
@@ -242,6 +280,9 @@ func (s *Stack) partition(to key.Public) route {
 // and the topic that follows from it.
 func (s *Stack) encrypt(t *step, f frame) ([]byte, route, error) {
 	core := t.Core("session")
+	if !f.community.IsZero() && f.to.IsZero() {
+		return s.encryptForCommunity(t, f)
+	}
 	switch f.rule.Encryption {
 	case message.Pairwise:
 		sealed, err := s.session.Seal(core, t.now, s.rand, f.to, f.data)

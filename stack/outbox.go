@@ -9,6 +9,7 @@ import (
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
 	storagepb "github.com/parley-im/parley/pb/storage"
+	"github.com/parley-im/parley/reliability/mvds"
 	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
 	wakumessage "github.com/parley-im/parley/waku/message"
@@ -184,22 +185,28 @@ func (s *Stack) expire(t *step) error {
 		return err
 	}
 	for _, e := range expired {
-		ref, ok, err := t.Ref(e.ID)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		if err := t.DeleteRef(e.ID); err != nil {
-			return err
-		}
 		why := fmt.Sprintf("not acknowledged since %s, sent %d times", e.Appended.UTC().Format(time.RFC3339), e.Sent)
-		if err := s.setState(t, message.ID(ref.ApplicationId), view.StateChange{State: chat.Failed, Why: why}); err != nil {
+		if err := s.giveUp(t, e, why); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// giveUp fails a message that nothing sends any more, and keeps it for who
+// wants to try again.
+func (s *Stack) giveUp(t *step, e mvds.Expired, why string) error {
+	ref, ok, err := t.Ref(e.ID)
+	if err != nil || !ok {
+		return err
+	}
+	if err := t.DeleteRef(e.ID); err != nil {
+		return err
+	}
+	if err := s.setState(t, message.ID(ref.ApplicationId), view.StateChange{State: chat.Failed, Why: why}); err != nil {
+		return err
+	}
+	return s.keepUnsent(t, ref, e)
 }
 
 // setState moves a message of ours along its delivery states, where that is a
@@ -213,6 +220,11 @@ func (s *Stack) setState(t *step, id message.ID, change view.StateChange) error 
 	next, ok := m.State.Advance(change.State)
 	if !ok {
 		return nil
+	}
+	if m.State == chat.Failed {
+		if err := t.DeleteUnsent(id); err != nil {
+			return err
+		}
 	}
 	m.State = next
 	if err := t.PutMessage(m); err != nil {

@@ -231,6 +231,9 @@ func TestExpiry(t *testing.T) {
 	if n := len(content(t, s.db)) - len(content(t, s.db, "ref/")); n != 0 {
 		t.Errorf("%d references are left", n)
 	}
+	if u, ok := kept(t, s, sent.ID); !ok || message.NewID(s.Self(), u.Raw) != sent.ID || len(u.To) != 1 || u.To[0] != f.key.Public() {
+		t.Errorf("kept %+v, %t", u, ok)
+	}
 }
 
 // Records that wait for their next attempt hold up no others, and all go out when

@@ -68,6 +68,26 @@ func (s *Stack) publishStatus(t *step, own contact.Status) (contact.Status, erro
 	return own, storage.PutRecord(t.Tx, storage.Settings, ownStatus, own)
 }
 
+// ownStatusUpdate takes over what another device of ours has said about our being
+// there, or this one before, out of a store.
+func (s *Stack) ownStatusUpdate(t *step, in incoming, m *apppb.StatusUpdate) error {
+	before, _, err := storage.GetRecord[contact.Status](t.Tx, storage.Settings, ownStatus)
+	if err != nil {
+		return err
+	}
+	after, err := contact.Contact{Status: before}.ReceiveStatus(m, in.reference())
+	if err != nil || after.Status == before {
+		return err
+	}
+	if err := storage.PutRecord(t.Tx, storage.Settings, ownStatus, after.Status); err != nil {
+		return err
+	}
+	if before.Presence == after.Status.Presence && before.Text == after.Status.Text {
+		return nil
+	}
+	return s.presenceEvent(t, view.NewPerson(s.Self()), after.Status)
+}
+
 // StatusUpdates says whether our status is published every five minutes.
 func (s *Stack) StatusUpdates() (on bool, err error) {
 	err = s.db.View(func(tx *storage.Tx) error {

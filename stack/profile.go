@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"image"
+	"time"
 
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
@@ -186,8 +187,9 @@ func (s *Stack) saying(t *step) (contact.Digest, error) {
 // them whom they are for.
 func (s *Stack) introduction(t *step) (*apppb.ChatIdentity, error) {
 	me := s.me.Load()
-	if len(me.pictures.Set) == 0 {
-		return me.Identity(t.now), nil
+	at, err := s.introductionTime(t)
+	if err != nil || len(me.pictures.Set) == 0 {
+		return me.Identity(at), err
 	}
 	viewers, err := s.audienceOfPictures(t, me)
 	if err != nil {
@@ -197,5 +199,34 @@ func (s *Stack) introduction(t *step) (*apppb.ChatIdentity, error) {
 	if errors.Is(err, picture.ErrShowTo) {
 		images, err = nil, nil // written by something else; nothing is shown
 	}
-	return me.IdentityWith(images, t.now), err
+	return me.IdentityWith(images, at), err
+}
+
+// ownIntroduction is the setting that says what the newest introduction was.
+const ownIntroduction = "own introduction"
+
+// introduced is the clock of an introduction, and what it said.
+type introduced struct {
+	Clock  int64          `json:"clock"`
+	Digest contact.Digest `json:"digest"`
+}
+
+// introductionTime is the clock of the next introduction as a time: now, but
+// newer than that of any that said something else. Of two with one clock others
+// take the first alone, as of two that are made in the same millisecond, or
+// after the machine's clock was set back.
+func (s *Stack) introductionTime(t *step) (at time.Time, err error) {
+	digest, err := s.saying(t)
+	if err != nil {
+		return at, err
+	}
+	last, known, err := storage.GetRecord[introduced](t.Tx, storage.Settings, ownIntroduction)
+	if err != nil {
+		return at, err
+	}
+	next := introduced{max(t.now.UnixMilli(), last.Clock), digest}
+	if known && next.Clock == last.Clock && digest != last.Digest {
+		next.Clock++
+	}
+	return time.UnixMilli(next.Clock), storage.PutRecord(t.Tx, storage.Settings, ownIntroduction, next)
 }

@@ -197,6 +197,13 @@ func TestProfilePictures(t *testing.T) {
 			if sees(bobby) != toBobby || sees(carol) != toCarol {
 				t.Errorf("%s: Bobby %v, Carol %v", what, sees(bobby), sees(carol))
 			}
+			for p, there := range map[*person]bool{bobby: toBobby, carol: toCarol} {
+				one, err := p.ShowContact(p.of(alice))
+				all, err2 := p.ShowContacts()
+				if err != nil || err2 != nil || one.Picture != there || len(all) != 1 || all[0] != one {
+					t.Errorf("%s: %s is told %+v and %+v, %v, %v", what, p.name, one, all, err, err2)
+				}
+			}
 		}
 		shown("no picture", false, false)
 		refused(alice, "what is no picture", func() error { return alice.SetPicture([]byte("x"), picture.Everyone) })
@@ -372,3 +379,54 @@ func TestIntroductionDigests(t *testing.T) {
 }
 
 func friend(t testing.TB, i int) key.Public { return identity(t, byte(200+i)).Public() }
+
+// Several things that are said of oneself in one instant all arrive: of two
+// introductions with one clock others take the first alone.
+func TestIntroductionsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(153)
+		alice, bobby := n.person(t, "Alice", 0), n.person(t, "Bobby", 1)
+		befriend(t, alice, bobby)
+		settle(t, alice, bobby)
+		for _, bio := range []string{"first", "second", "third"} {
+			done[contact.Profile](alice)(alice.SetProfile("Alice", bio, 0))
+		}
+		if err := alice.SetPicture(painting(t, 1), picture.Everyone); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, alice, bobby)
+		c, err := bobby.ShowContact(bobby.of(alice))
+		if err != nil || c.Bio != "third" || !c.Picture {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}
+
+// The clock of introductions goes on when what they say changes, whatever the
+// machine's clock does.
+func TestIntroductionClock(t *testing.T) {
+	t.Parallel()
+	s, clock := still(t, 0)
+	begin := clock.at.UnixMilli()
+	for i, said := range []struct {
+		bio  string
+		at   time.Duration
+		want int64
+	}{
+		{"one", 0, 0}, {"one", 0, 0}, {"two", 0, 1}, {"two", 0, 1}, {"three", 0, 2}, {"three", 9 * time.Millisecond, 9},
+		{"three", -time.Hour, 9}, {"four", -time.Hour, 10}, {"five", 11 * time.Millisecond, 11},
+	} {
+		clock.at = time.UnixMilli(begin).Add(said.at)
+		if _, err := s.SetProfile("Still", said.bio, 0); err != nil {
+			t.Fatal(err)
+		}
+		drain(t, s)
+		var at time.Time
+		if err := s.update(func(t *step) (err error) { at, err = s.introductionTime(t); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if got := at.UnixMilli() - begin; got != said.want {
+			t.Errorf("step %d: %d ms, want %d", i, got, said.want)
+		}
+	}
+}

@@ -118,6 +118,9 @@ func (s *Stack) about(id message.ID, do func(t *step, a audience, m *chat.Messag
 		if !ok {
 			return fault.New(fault.NotFound, "there is no message %s", id)
 		}
+		if err := said(m); err != nil {
+			return err
+		}
 		a, err := s.audience(t, m.Chat)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/group"
 	"github.com/parley-im/parley/app/message"
@@ -201,6 +202,11 @@ func rules(f *forger, s *Stack, target message.ID) (all []rule) {
 		&apppb.GroupChatInvitation{Clock: uint64(f.now.Add(message.MaxClockAhead).UnixMilli()) + 1, ChatId: "group", State: 1})
 	add("from another device", apppb.ApplicationMetadataMessage_SYNC_DELETE_FOR_ME_MESSAGE, errNotOwn, &apppb.SyncDeleteForMeMessage{MessageId: target.String()})
 
+	add("from another account", apppb.ApplicationMetadataMessage_SYNC_PAIR_INSTALLATION, errNotOwn, &apppb.SyncPairInstallation{InstallationId: "x"})
+	add("from another account", apppb.ApplicationMetadataMessage_SYNC_INSTALLATION_CONTACT_V2, errNotOwn, &apppb.SyncInstallationContactV2{Id: room})
+
+	ofCommunities(f, s, add)
+
 	names := func(change func(m *apppb.ThreadMetadata)) *apppb.ThreadMetadata {
 		m := &apppb.ThreadMetadata{
 			Clock: reference, ChatId: room, ThreadId: target.String(), Name: "thread", CreatorId: f.key.Public().Hex(), MessageType: apppb.MessageType_ONE_TO_ONE,
@@ -228,6 +234,31 @@ func rules(f *forger, s *Stack, target message.ID) (all []rule) {
 	add("garbage", apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE, group.ErrUpdate, nil)
 	add("garbage", verify.Ask, verify.ErrMalformed, nil)
 	return all
+}
+
+// ofCommunities adds rules for what is said about communities that we have not.
+func ofCommunities(f *forger, s *Stack, add func(name string, typ message.Type, want error, m proto.Message)) {
+	id, self := f.key.Public().Compressed(), s.Self().Compressed()
+	short := id[1:]
+	add("not followed", apppb.ApplicationMetadataMessage_COMMUNITY_DESCRIPTION, errNotFollowed, &apppb.CommunityDescription{Clock: 1})
+	add("no link", apppb.ApplicationMetadataMessage_COMMUNITY_MESSAGE_ARCHIVE_MAGNETLINK, community.ErrMalformed, &apppb.CommunityMessageArchiveMagnetlink{Clock: 1})
+	add("not followed", apppb.ApplicationMetadataMessage_COMMUNITY_MESSAGE_ARCHIVE_MAGNETLINK, community.ErrAuthor,
+		&apppb.CommunityMessageArchiveMagnetlink{Clock: 1, MagnetUri: "magnet:x"})
+	add("not followed", apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_JOIN_RESPONSE, errNotFollowed,
+		&apppb.CommunityRequestToJoinResponse{Clock: 1, Accepted: true, CommunityId: id[:]})
+	add("not followed", apppb.ApplicationMetadataMessage_COMMUNITY_USER_KICKED, community.ErrAuthor, &apppb.CommunityUserKicked{Clock: 1, CommunityId: id[:]})
+	add("nothing to delete", apppb.ApplicationMetadataMessage_DELETE_COMMUNITY_MEMBER_MESSAGES, community.ErrMalformed,
+		&apppb.DeleteCommunityMemberMessages{Clock: 1, CommunityId: id[:], MemberId: s.Self().Hex()})
+	for typ, m := range map[message.Type]func(id []byte) proto.Message{
+		apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_JOIN:        func(id []byte) proto.Message { return &apppb.CommunityRequestToJoin{Clock: 1, CommunityId: id} },
+		apppb.ApplicationMetadataMessage_COMMUNITY_CANCEL_REQUEST_TO_JOIN: func(id []byte) proto.Message { return &apppb.CommunityCancelRequestToJoin{Clock: 1, CommunityId: id} },
+		apppb.ApplicationMetadataMessage_COMMUNITY_REQUEST_TO_LEAVE:       func(id []byte) proto.Message { return &apppb.CommunityRequestToLeave{Clock: 1, CommunityId: id} },
+	} {
+		add("no id", typ, community.ErrMalformed, m(short))
+		add("not ours", typ, errNoControl, m(self[:]))
+	}
+	add("no accounts", apppb.ApplicationMetadataMessage_COMMUNITY_EDIT_SHARED_ADDRESSES, errNoControl,
+		&apppb.CommunityEditSharedAddresses{Clock: 1, CommunityId: self[:]})
 }
 
 // What breaks a rule is dropped alone, under a counter that names the rule:

@@ -13,6 +13,9 @@ func (s *Stack) schedule(ctx context.Context, _ Transport) error {
 		if err := s.session.Resign(t.Core("session")); err != nil {
 			return err
 		}
+		if err := s.tellName(t); err != nil {
+			return err
+		}
 		return s.publishContactCode(t)
 	})
 	if err != nil {
@@ -49,6 +52,14 @@ func (s *Stack) tick() (next time.Time, err error) {
 		if err != nil {
 			return err
 		}
+		tended, err := s.tendCommunities(t)
+		if err != nil {
+			return err
+		}
+		synced, err := s.syncAll(t)
+		if err != nil {
+			return err
+		}
 		t.flush = false
 		if err := s.flush(t); err != nil {
 			return err
@@ -63,7 +74,7 @@ func (s *Stack) tick() (next time.Time, err error) {
 			return err
 		}
 		next = t.now.Add(tickInterval)
-		for _, at := range []time.Time{told, said} {
+		for _, at := range []time.Time{told, said, tended, synced} {
 			if !at.IsZero() && at.Before(next) {
 				next = at
 			}

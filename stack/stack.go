@@ -93,6 +93,8 @@ type Stack struct {
 	db       *storage.DB
 	keys     *topic.Keys
 	ring     keyring
+	// communities are those that were read lately.
+	communities communityMemo
 	// me is what others are told about us, configured the part of it that New
 	// was given; meMu is held by who changes it.
 	me         atomic.Pointer[self]
@@ -123,12 +125,22 @@ type Stack struct {
 	counters  counters
 	news      lately
 	synced    syncedCounts
+	// followedAll are the communities that are listened to, agenda when
+	// something is due in the channels of them, channels what these took, and
+	// lookups what is to be fetched by its hash for them.
+	followedAll atomic.Pointer[map[key.Public]*followed]
+	agenda      agenda
+	channels    channelCounts
+	lookups     lookupQueue
 	// storedAt is when a store was last seen to have something of ours.
 	storedAt atomic.Pointer[time.Time]
 
 	eventsChanged broadcast
 	// wake tells Run's parts that there is work.
 	wakeSchedule, wakeOutbox, wakeSubscribe, wakeTidy, wakeClaims chan struct{}
+	// wakeLocal tells that another device of ours is there, who may have said more
+	// than reaches us by itself.
+	wakeLocal chan struct{}
 	// wakeStores tells that there is a reason to ask store nodes: topics that
 	// are new to us, somebody who writes, something that was published.
 	wakeStores hints
@@ -179,8 +191,11 @@ func New(c Config) (*Stack, error) {
 		wakeSubscribe: make(chan struct{}, 1),
 		wakeTidy:      make(chan struct{}, 1),
 		wakeClaims:    make(chan struct{}, 1),
+		wakeLocal:     make(chan struct{}, 1),
 		wakeStores:    newHints(),
 		largeTopics:   c.Network.allLargeTopics(),
+		agenda:        newAgenda(),
+		lookups:       newLookups(),
 	}
 	s.mvds.MaxPayload = payloadMost
 	s.mvds.AwayGap = awayGap
@@ -228,8 +243,14 @@ type stepResult struct {
 	// heard: somebody wrote to us or answered. published: something is to be
 	// looked for in stores.
 	heard, published bool
+	// rang: another device of ours has published something.
+	rang bool
 	// delivered are the application messages that came.
 	delivered []message.ID
+	// touched are the communities whose channels have something else to do, or
+	// at another time, and lookups what they lack.
+	touched []key.Public
+	lookups []lookup
 }
 
 // try runs f in a step inside this one, dropped alone when f fails.
@@ -277,6 +298,9 @@ func (s *Stack) update(f func(t *step) error) error {
 	if result.published {
 		wake(s.wakeStores.published)
 	}
+	if result.rang {
+		wake(s.wakeLocal)
+	}
 	if result.resubscribe {
 		if err := s.loadFilters(); err != nil {
 			return err
@@ -295,6 +319,12 @@ func (s *Stack) update(f func(t *step) error) error {
 	}
 	if result.claims {
 		wake(s.wakeClaims)
+	}
+	if len(result.touched) > 0 {
+		s.agenda.touch(result.touched...)
+	}
+	if len(result.lookups) > 0 {
+		s.lookups.add(result.lookups)
 	}
 	if result.events {
 		s.eventsChanged.notify()
@@ -317,7 +347,7 @@ func (s *Stack) Run(ctx context.Context, transport Transport) error {
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for _, part := range []func(context.Context, Transport) error{
-		s.receive, s.publish, s.schedule, s.listen, s.tidy, s.reconcile,
+		s.receive, s.publish, s.schedule, s.listen, s.tidy, s.reconcile, s.tend, s.lookUp,
 	} {
 		group.Go(func() {
 			if err := part(ctx, transport); err != nil {

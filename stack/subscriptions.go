@@ -25,13 +25,17 @@ type filter struct {
 	// local: queried on the shards of self-addressed messages, which nobody
 	// subscribes to.
 	local bool
+	// community is whose topic it is, zero for none, and pubsubs where it is
+	// subscribed to besides the shards of global scope.
+	community key.Public
+	pubsubs   []string
 }
 
 // loadFilters computes from the database what this account listens to
 // (10/WAKU-USAGE, 54/WAKU2-X3DH-SESSIONS):
 // its partition of the discovery topics, the negotiated topic of every peer,
-// its own contact code and those of whom it writes to; and, by query only, its
-// personal topic.
+// its own contact code and those of whom it writes to; the topics of the
+// communities it follows; and, by query only, its personal topic.
 func (s *Stack) loadFilters() error {
 	// Whoever comes last sees the most, and must be the last to say so.
 	s.filtersMu.Lock()
@@ -45,6 +49,10 @@ func (s *Stack) loadFilters() error {
 	if err != nil {
 		return err
 	}
+	following, err := s.loadFollowing()
+	if err != nil {
+		return err
+	}
 	names := []string{topic.ContactCodeName(self)}
 	local := make(map[string]bool)
 	for _, n := range secrets {
@@ -55,11 +63,12 @@ func (s *Stack) loadFilters() error {
 	for _, peer := range heard {
 		names = append(names, topic.ContactCodeName(peer))
 	}
-	if err := s.loadKeys(names); err != nil {
+	communities := s.communityTopics(following)
+	if err := s.loadKeys(slices.Concat(names, keyed(communities))); err != nil {
 		return err
 	}
 	filters := []filter{
-		{contentTopic: topic.Content(topic.PartitionedName(self)), private: s.identity, live: true, local: true},
+		{contentTopic: topic.Content(topic.PartitionedName(self)), private: s.identity, live: true, local: true, pubsubs: s.memberTopics(following)},
 		{contentTopic: topic.Content(topic.PersonalName(self)), private: s.identity, local: true},
 	}
 	for _, name := range names {
@@ -67,11 +76,15 @@ func (s *Stack) loadFilters() error {
 		f.local = local[name]
 		filters = append(filters, f)
 	}
+	for _, c := range communities {
+		filters = append(filters, s.communityFilter(c))
+	}
 	byTopic := make(map[string][]filter, len(filters))
 	for _, f := range filters {
 		byTopic[f.contentTopic] = append(byTopic[f.contentTopic], f)
 	}
 	s.filters.Store(&byTopic)
+	s.follows(following)
 	return nil
 }
 
@@ -145,6 +158,19 @@ func (s *Stack) wanted() map[string][]string {
 	for _, pubsub := range s.network.GlobalTopics() {
 		want[pubsub] = topics
 	}
+	more := make(map[string][]string)
+	for name, filters := range *s.filters.Load() {
+		for _, f := range filters {
+			for _, pubsub := range f.pubsubs {
+				more[pubsub] = append(more[pubsub], name)
+			}
+		}
+	}
+	for pubsub, names := range more {
+		all := slices.Concat(want[pubsub], names)
+		slices.Sort(all)
+		want[pubsub] = slices.Compact(all)
+	}
 	return want
 }
 
@@ -165,7 +191,27 @@ const (
 	heartbeat = time.Minute
 	// localInterval is how often self-addressed messages are queried.
 	localInterval = 10 * time.Minute
+	// pairedInterval is how often they are while devices are paired. It ends
+	// before the heartbeat at which it is looked at.
+	pairedInterval = heartbeat - 10*time.Second
+	// ringPause is how long after a sign of another device they are, and
+	// ringInterval the least time between two queries for that reason.
+	ringPause    = 3 * time.Second
+	ringInterval = 15 * time.Second
 )
+
+// localEvery is how often self-addressed messages are queried.
+func (s *Stack) localEvery() (every time.Duration, err error) {
+	every = localInterval
+	err = s.db.View(func(tx *storage.Tx) error {
+		paired, err := s.paired(tx)
+		if paired {
+			every = pairedInterval
+		}
+		return err
+	})
+	return every, err
+}
 
 // listen keeps the transport subscribed to what is wanted and fetches what was
 // missed: at the start, for topics new to us, and after each gap.
@@ -174,6 +220,10 @@ func (s *Stack) listen(ctx context.Context, transport Transport) error {
 	defer beat.Stop()
 	l := listener{Stack: s, transport: transport}
 	gaps := transport.Gaps()
+	bell := time.NewTimer(0)
+	defer bell.Stop()
+	bell.Stop()
+	ringing := false
 	err := l.resubscribe(ctx)
 	for err == nil {
 		select {
@@ -187,6 +237,14 @@ func (s *Stack) listen(ctx context.Context, transport Transport) error {
 				continue
 			}
 			err = l.fillGap(ctx, since)
+		case <-s.wakeLocal:
+			if !ringing {
+				ringing = true
+				bell.Reset(max(ringPause, ringInterval-s.now().Sub(l.fetched)))
+			}
+		case <-bell.C:
+			ringing = false
+			err = l.queryLocal(ctx)
 		case <-beat.C:
 			err = l.beat(ctx)
 		}
@@ -262,11 +320,15 @@ func (l *listener) beat(ctx context.Context) error {
 	if l.deaf {
 		return l.resubscribe(ctx)
 	}
+	every, err := l.localEvery()
+	if err != nil {
+		return err
+	}
 	query := func(context.Context) error { return nil }
 	switch {
 	case !l.complete:
 		query = l.catchUp
-	case l.now().Sub(l.fetched) >= localInterval:
+	case l.now().Sub(l.fetched) >= every:
 		query = l.queryLocal
 	}
 	if err := query(ctx); err != nil {

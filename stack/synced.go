@@ -18,6 +18,9 @@ type Synced struct {
 	Received mvds.Usage `json:"received"`
 	// Peers are those with the most traffic.
 	Peers []PeerSynced `json:"peers,omitempty"`
+	// Communities are the busiest channels of communities, which are not in the
+	// counts above.
+	Communities []CommunitySynced `json:"communities,omitempty"`
 }
 
 // PeerSynced is what data synchronisation with one peer took.
@@ -71,7 +74,7 @@ func (s *Stack) Synced() Synced {
 	peers := slices.SortedFunc(maps.Values(c.peers), func(a, b PeerSynced) int {
 		return cmp.Or(cmp.Compare(b.bytes(), a.bytes()), cmp.Compare(a.With.Hex(), b.With.Hex()))
 	})
-	return Synced{c.sent, c.received, peers[:min(len(peers), syncedShown)]}
+	return Synced{c.sent, c.received, peers[:min(len(peers), syncedShown)], s.channels.list()}
 }
 
 // storedLife is for how long stores are taken to keep what we publish after they

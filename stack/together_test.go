@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,7 +196,25 @@ func agree(t *testing.T, id string, people ...*person) {
 			t.Errorf("%s and %s have different groups:\n%s\n%s", first.name, p.name, want, got)
 		}
 		sameTimeline(t, first.name+" and "+p.name, first.timeline(id), p.timeline(id))
+		if a, b := first.history(id), p.history(id); !slices.Equal(a, b) {
+			t.Errorf("%s and %s have different histories:\n%s\n%s", first.name, p.name, strings.Join(a, "\n"), strings.Join(b, "\n"))
+		}
 	}
+}
+
+// history is what a person's chat tells of a group, entry by entry.
+func (p *person) history(id string) (all []string) {
+	p.t.Helper()
+	page, err := p.Page(storage.PageQuery{Chat: id, Limit: storage.MaxPage})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, m := range slices.Backward(page.Messages) {
+		if m.IsSystem() {
+			all = append(all, fmt.Sprintf("%s %d %s %s %q", m.ID, m.Clock, m.From, m.GroupChange.Kind, fmt.Sprint(m.GroupChange.Members, m.GroupChange.Text)))
+		}
+	}
+	return all
 }
 
 // agreeAlone is agree of a 1:1 chat.

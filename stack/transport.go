@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 
+	"github.com/parley-im/parley/account/key"
 	wakupb "github.com/parley-im/parley/pb/waku"
 	"github.com/parley-im/parley/waku/message"
 	"github.com/parley-im/parley/waku/store"
@@ -36,4 +37,14 @@ type Envelope struct {
 	Hash        message.Hash
 	// Stored tells that it came from a store node, not live.
 	Stored bool
+
+	// community is the one on whose topics it came, zero for none.
+	community key.Public
+	// parted tells that it completed a payload in segments, of which it is one.
+	parted bool
+	// lookedUp tells that it was fetched because something in a community's
+	// channel depends on it.
+	lookedUp bool
+	// said is when a message was said that waited for this one.
+	said time.Time
 }

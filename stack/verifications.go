@@ -272,10 +272,14 @@ func (s *Stack) Trust(who key.Public, mark contact.Trust) (after contact.Contact
 		if after == before {
 			return nil
 		}
+		after = noted(before, after, t.now)
 		if err := t.PutContact(after); err != nil {
 			return err
 		}
-		return s.contactEvent(t, after)
+		if err := s.contactEvent(t, after); err != nil {
+			return err
+		}
+		return s.syncContact(t, before, after)
 	})
 	return after, err
 }

@@ -38,6 +38,7 @@ const (
 	familyTopicKey  = "topic-key/"     // hash of a topic's name → symmetric key
 
 	familyPayload       = "payload/"        // message id, name → bytes
+	familyUnsent        = "unsent/"         // message id → Unsent
 	familyReaction      = "reaction/"       // message id, compressed key, kind → any
 	familyPin           = "pin/"            // chat, 0, message id → any
 	familyPicture       = "picture/"        // compressed key, name → clock, bytes
@@ -50,12 +51,16 @@ const (
 
 // The families of plain records, for [PutRecord] and its kin.
 const (
-	Drafts        Family = "draft/"         // chat id → Draft
-	Groups        Family = "group/"         // chat id → group.Group
-	GroupRequests Family = "group-request/" // invitation id → group.Invitation
-	Verifications Family = "verification/"  // id → verification request
-	ENSClaims     Family = "ens/"           // name or key → claim
-	Settings      Family = "setting/"       // name → any
+	Drafts            Family = "draft/"             // chat id → Draft
+	Groups            Family = "group/"             // chat id → group.Group
+	GroupRequests     Family = "group-request/"     // invitation id → group.Invitation
+	Communities       Family = "community/"         // 0x… compressed key → community.Community
+	CommunityKeys     Family = "community-key/"     // 0x… compressed key → private key of one that we control
+	CommunityRequests Family = "community-request/" // 0x… compressed key, /, 0x04… key → community.Request
+	Devices           Family = "device/"            // installation id → what it is called
+	Verifications     Family = "verification/"      // id → verification request
+	ENSClaims         Family = "ens/"               // name or key → claim
+	Settings          Family = "setting/"           // name → any
 )
 
 // Core is the part of the database that belongs to a protocol core: "session",

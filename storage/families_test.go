@@ -56,7 +56,7 @@ func TestContacts(t *testing.T) {
 		full := contact.Contact{
 			Key: someone(t, 1), Local: contact.Sent, LocalClock: 1, Remote: contact.Received, RemoteClock: 2, Blocked: true,
 			SentRequest: "a", ReceivedRequest: "b", AddedAt: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-			Nickname: "n", DisplayName: "d", ENSName: "e", ENSVerified: true, Bio: "o", Color: 3, Trust: contact.Trusted, IdentityClock: 4, UpdatedClock: 5,
+			Nickname: "n", DisplayName: "d", ENSName: "e", ENSVerified: true, Bio: "o", Color: 3, Trust: contact.Trusted, NotedClock: 7, IdentityClock: 4, UpdatedClock: 5,
 			Status: contact.Status{Presence: contact.AlwaysOnline, Clock: 6, Text: "t"},
 		}
 		for i := range reflect.TypeOf(full).NumField() {

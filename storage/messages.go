@@ -24,6 +24,10 @@ func hidden(c chat.Chat, clock uint64) bool { return c.ClearedClock > 0 && c.Cle
 // deleted for us alone, nothing is.
 func shown(m *chat.Message) bool { return m.Deleted == nil || !m.Deleted.ForMe }
 
+// said tells whether a message can be the last of its chat in a list: entries
+// that nobody said are not.
+func said(m *chat.Message) bool { return shown(m) && !m.IsSystem() }
+
 // PutMessage stores a message, new or changed; chat, clock and id of a stored
 // message never change. A new one counts as unread when it was received; a
 // changed one counts as before, a deleted one not at all. Nothing is stored
@@ -44,6 +48,9 @@ func (tx *Tx) putMessage(m *chat.Message, n *Notice) error {
 	if m.Deleted != nil {
 		n = &Notice{}
 		if err := tx.DeleteActivity(activity.MessageID(m.ID)); err != nil {
+			return err
+		}
+		if err := tx.DeleteUnsent(m.ID); err != nil {
 			return err
 		}
 	}
@@ -70,7 +77,7 @@ func (tx *Tx) putMessage(m *chat.Message, n *Notice) error {
 			return err
 		}
 		if n == nil {
-			n = &Notice{Unread: m.State == chat.Received}
+			n = &Notice{Unread: m.State == chat.Received && !m.IsSystem()}
 		}
 		return tx.enter(m, room, *n)
 	}
@@ -107,7 +114,7 @@ func (tx *Tx) enter(m *chat.Message, room chat.Chat, n Notice) error {
 			return err
 		}
 	}
-	if shown(m) && (s.Last.ID == (message.ID{}) || s.Last.position().before(at)) {
+	if said(m) && (s.Last.ID == (message.ID{}) || s.Last.position().before(at)) {
 		s.Last = preview(m)
 	}
 	if s == was {
@@ -200,7 +207,7 @@ func (tx *Tx) erase(room string, at Position) error {
 		return err
 	}
 	keys := []string{
-		messageKey(room, at), familyByID + string(at.ID[:]), unreadKey(room, at), pinKey(room, at.ID),
+		messageKey(room, at), familyByID + string(at.ID[:]), unreadKey(room, at), pinKey(room, at.ID), unsentKey(at.ID),
 	}
 	if ok {
 		keys = append(keys, familyClock+at.key())

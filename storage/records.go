@@ -204,3 +204,29 @@ func (tx *Tx) Pictures(who key.Public) (map[string]Picture, error) {
 func (tx *Tx) DeletePicture(who key.Public, name string) error {
 	return tx.Delete(pictureKey(who, name))
 }
+
+// HasPicture tells whether there is a picture of somebody.
+func (tx *Tx) HasPicture(who key.Public) (found bool, err error) {
+	r := kv.Prefix(pictureKey(who, ""))
+	r.KeysOnly = true
+	err = tx.Range(r, func(string, []byte) error {
+		found = true
+		return kv.Stop
+	})
+	return found, err
+}
+
+// Pictured returns of whom there are pictures, by compressed key.
+func (tx *Tx) Pictured() (map[[key.CompressedSize]byte]bool, error) {
+	all := make(map[[key.CompressedSize]byte]bool)
+	r := kv.Prefix(familyPicture)
+	r.KeysOnly = true
+	err := tx.Range(r, func(k string, _ []byte) error {
+		if len(k) < len(familyPicture)+key.CompressedSize {
+			return fmt.Errorf("%w: picture %q", ErrCorrupt, k)
+		}
+		all[[key.CompressedSize]byte([]byte(k[len(familyPicture):]))] = true
+		return nil
+	})
+	return all, err
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/message"
 )
 
@@ -220,5 +221,42 @@ func TestWaitingLimits(t *testing.T) {
 			equal(t, "expired", n, test.want)
 			return err
 		}))
+	}
+}
+
+// Whoever has a picture is told, and nobody else.
+func TestPictured(t *testing.T) {
+	t.Parallel()
+	db := NewMemory()
+	with, without := someone(t, 1), someone(t, 2)
+	check := func(want bool) {
+		t.Helper()
+		if err := db.View(func(tx *Tx) error {
+			all, err := tx.Pictured()
+			if err != nil || all[with.Compressed()] != want || all[without.Compressed()] || len(all) > 1 {
+				t.Errorf("%v, %v", all, err)
+			}
+			for who, has := range map[key.Public]bool{with: want, without: false} {
+				if got, err := tx.HasPicture(who); err != nil || got != has {
+					t.Errorf("%t, %v", got, err)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(false)
+	for _, name := range []string{"large", "thumbnail"} {
+		if err := db.Update(func(tx *Tx) error { return tx.PutPicture(with, name, Picture{1, []byte{1}}) }); err != nil {
+			t.Fatal(err)
+		}
+		check(true)
+	}
+	for i, name := range []string{"large", "thumbnail"} {
+		if err := db.Update(func(tx *Tx) error { return tx.DeletePicture(with, name) }); err != nil {
+			t.Fatal(err)
+		}
+		check(i == 0)
 	}
 }

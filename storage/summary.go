@@ -2,6 +2,7 @@ package storage
 
 import (
 	"math"
+	"slices"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
@@ -198,16 +199,18 @@ func (tx *Tx) deleteRange(r kv.Range, length, most int) (more bool, err error) {
 	return more, err
 }
 
-// last returns the preview of a chat's last message that is to be seen.
+// last returns the preview of the last message that somebody said in a chat
+// and that is to be seen.
 func (tx *Tx) last(c chat.Chat) (Preview, error) {
-	for q := (PageQuery{Chat: c.ID, Limit: 1}); ; {
+	for q := (PageQuery{Chat: c.ID, Limit: 1}); ; q.Limit = DefaultPage {
 		page, err := tx.Page(q)
-		switch {
-		case err != nil:
+		if err != nil {
 			return Preview{}, err
-		case len(page.Messages) > 0:
-			return preview(page.Messages[0]), nil
-		case page.Next.IsZero():
+		}
+		if i := slices.IndexFunc(page.Messages, said); i >= 0 {
+			return preview(page.Messages[i]), nil
+		}
+		if page.Next.IsZero() {
 			return Preview{}, nil
 		}
 		q.Before = page.Next

@@ -28,15 +28,22 @@ const (
 	GroupAddition   Kind = "group_addition"   // somebody added us to a group
 	GroupRequest    Kind = "group_request"    // somebody asks to join a group that we administer
 	Verification    Kind = "verification"     // a contact wants to know that it is us
+
+	CommunityRequest  Kind = "community_request"  // somebody asks to join a community that we control
+	CommunityAccepted Kind = "community_accepted" // a community that we asked to join has let us in
+	CommunityKicked   Kind = "community_kicked"   // a community has removed or banned us
 )
 
 // Kinds are all kinds.
-var Kinds = []Kind{ContactRequest, Mention, Reply, GroupInvitation, GroupAddition, GroupRequest, Verification}
+var Kinds = []Kind{
+	ContactRequest, Mention, Reply, GroupInvitation, GroupAddition, GroupRequest, Verification,
+	CommunityRequest, CommunityAccepted, CommunityKicked,
+}
 
 // Asks tells whether entries of the kind want an answer.
 func (k Kind) Asks() bool {
 	switch k {
-	case ContactRequest, GroupInvitation, GroupRequest, Verification:
+	case ContactRequest, GroupInvitation, GroupRequest, Verification, CommunityRequest:
 		return true
 	}
 	return false
@@ -203,6 +210,22 @@ func OfGroup(kind Kind, group string, from key.Public, clock uint64, text string
 		e.ID += "/" + from.Hex()
 	default:
 		return Entry{}, fmt.Errorf("%w: %q is not about a group", ErrEntry, kind)
+	}
+	return e, nil
+}
+
+// OfCommunity returns the entry of somebody's request to join a community, one
+// per person and community, or of what became of us there, one of each per
+// community. community is its id, text its name or the name of who asks. Any
+// other kind is ErrEntry.
+func OfCommunity(kind Kind, community string, from key.Public, clock uint64, text string) (Entry, error) {
+	e := Entry{ID: string(kind) + "/" + community, Kind: kind, State: Unread, Clock: clock, Chat: community, From: from, Text: text}
+	switch kind {
+	case CommunityAccepted, CommunityKicked:
+	case CommunityRequest:
+		e.ID += "/" + from.Hex()
+	default:
+		return Entry{}, fmt.Errorf("%w: %q is not about a community", ErrEntry, kind)
 	}
 	return e, nil
 }

@@ -90,12 +90,46 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+// Of a community there is an entry for each who asks, and one of each kind about
+// us.
+func TestOfCommunity(t *testing.T) {
+	t.Parallel()
+	a, b := key.Public{}, mustKey(t)
+	for _, c := range []struct {
+		kind Kind
+		from key.Public
+		id   string
+	}{
+		{CommunityRequest, b, "community_request/0x02ab/" + b.Hex()},
+		{CommunityAccepted, a, "community_accepted/0x02ab"},
+		{CommunityKicked, a, "community_kicked/0x02ab"},
+	} {
+		got, err := OfCommunity(c.kind, "0x02ab", c.from, 7, "text")
+		want := Entry{ID: c.id, Kind: c.kind, State: Unread, Clock: 7, Chat: "0x02ab", From: c.from, Text: "text"}
+		if got != want || err != nil || got.Validate() != nil {
+			t.Errorf("%s: %+v, %v", c.kind, got, err)
+		}
+	}
+	if _, err := OfCommunity(GroupRequest, "0x02ab", a, 7, ""); !errors.Is(err, ErrEntry) {
+		t.Errorf("a kind about groups: %v", err)
+	}
+}
+
+func mustKey(t *testing.T) key.Public {
+	t.Helper()
+	k, err := key.PrivateFromBytes(append(make([]byte, 31), 77))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Public()
+}
+
 // Every pair of states, of kinds that ask and kinds that do not.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	all := []State{Unread, Read, Accepted, Dismissed}
 	for _, kind := range Kinds {
-		asks := kind == ContactRequest || kind == GroupInvitation || kind == GroupRequest || kind == Verification
+		asks := kind == ContactRequest || kind == GroupInvitation || kind == GroupRequest || kind == Verification || kind == CommunityRequest
 		if kind.Asks() != asks {
 			t.Errorf("%s asks: %v", kind, kind.Asks())
 		}

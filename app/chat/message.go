@@ -87,6 +87,8 @@ type Message struct {
 	// [Message.Detach].
 	CommunityBytes int          `json:"community_bytes,omitempty"`
 	Transaction    *Transaction `json:"transaction,omitempty"`
+	// GroupChange is that of an entry which nobody said; see [Message.IsSystem].
+	GroupChange *GroupChange `json:"group_change,omitempty"`
 
 	// Links are previews of what the text links to, made by the author.
 	Links       []Link       `json:"links,omitempty"`

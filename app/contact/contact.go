@@ -85,6 +85,9 @@ type Contact struct {
 	Color uint32 `json:"color,omitempty"`
 	// Trust is our judgement; it never leaves this account.
 	Trust Trust `json:"trust,omitempty"`
+	// NotedClock is when we blocked them, named them or judged them last, in
+	// milliseconds: our devices go by it.
+	NotedClock uint64 `json:"noted_clock,omitempty"`
 	// IdentityClock is that of the newest ChatIdentity, UpdatedClock that of
 	// the newest message that named them.
 	IdentityClock uint64 `json:"identity_clock,omitempty"`

@@ -20,6 +20,18 @@ func ForUser(user key.Public, preview *apppb.UserUrlData) (*URL, error) {
 	return made(&URL{Kind: User, Key: user, User: preview})
 }
 
+// Link returns the link by which somebody is added, with their name, if they
+// have one, as the preview. A name that is too long for it is left out.
+func Link(user key.Public, name string) string {
+	if name != "" {
+		if u, err := ForUser(user, &apppb.UserUrlData{DisplayName: name}); err == nil {
+			return u.String()
+		}
+	}
+	u := URL{Kind: User, Key: user}
+	return u.String()
+}
+
 // ForName returns the link to a user by ENS name, with or without
 // ".stateofus.eth". Whoever opens it has to look the name up.
 func ForName(name string) (*URL, error) {

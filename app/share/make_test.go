@@ -157,3 +157,18 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// The link to somebody has their name, and goes without one that is too long.
+func TestLink(t *testing.T) {
+	t.Parallel()
+	pub := parseKey(t)
+	for name, want := range map[string]string{
+		"alice":                     Base + "/u/CwSACgcKBWFsaWNlAw==#" + aKey,
+		"":                          Base + "/u#" + aKey,
+		strings.Repeat("é", MaxURL): Base + "/u#" + aKey,
+	} {
+		if got := Link(pub, name); got != want {
+			t.Errorf("%.20q: %s", name, got)
+		}
+	}
+}

@@ -178,6 +178,13 @@ func (r remote) CreateGroup(name string, members []key.Public) (string, error) {
 	return g.ID, err
 }
 
+// Communities are played in the laboratory alone; see troupe.open.
+func (r remote) CreateCommunity(string, int) (k key.Public, ids []string, err error) {
+	return k, nil, errLaboratory
+}
+func (r remote) JoinCommunity(key.Public) error   { return errLaboratory }
+func (r remote) Citizens(key.Public) (int, error) { return 0, errLaboratory }
+
 func (r remote) Members(group string) (keys []key.Public, err error) {
 	g, err := r.client.Group(r.ctx, group)
 	for _, m := range g.Members {
@@ -189,7 +196,9 @@ func (r remote) Members(group string) (keys []key.Public, err error) {
 func (r remote) Lines(chat string) (lines []Line, err error) {
 	all, err := r.client.Messages(r.ctx, chat, 0, 0)
 	for _, m := range all {
-		lines = append(lines, Line{m.From, m.Text})
+		if m.GroupChange == nil { // else nobody said it
+			lines = append(lines, Line{m.From, m.Text})
+		}
 	}
 	return lines, err
 }

@@ -23,6 +23,13 @@ type actor interface {
 	Relation(who key.Public) (contact.State, error)
 	// CreateGroup makes a private group and returns its chat's id.
 	CreateGroup(name string, members []key.Public) (id string, err error)
+	// CreateCommunity makes an open community and returns the ids of its channels'
+	// chats. JoinCommunity follows one and asks to join it as soon as its
+	// description is there; it is called until Citizens, those of it that are
+	// known, are complete.
+	CreateCommunity(name string, channels int) (k key.Public, ids []string, err error)
+	JoinCommunity(k key.Public) error
+	Citizens(k key.Public) (int, error)
 	// Members are those of a group, Lines what is said in a chat, in order.
 	Members(group string) ([]key.Public, error)
 	Lines(chat string) ([]Line, error)
@@ -67,12 +74,14 @@ type director struct {
 	books    []*book
 	contacts [][]int
 	groups   []*groupChat
+	// channels are those of communities.
+	channels []*groupChat
 	// asked are the contact requests, by who asks and who is asked.
 	asked []*asking
 	began time.Time
 }
 
-// groupChat is a private group of the scenario.
+// groupChat is a private group of the scenario, or a channel of a community.
 type groupChat struct {
 	id      string
 	members []int
@@ -111,6 +120,9 @@ func (d *director) play() (*Outcome, error) {
 		return nil, err
 	}
 	if err := d.assemble(); err != nil {
+		return nil, err
+	}
+	if err := d.found(); err != nil {
 		return nil, err
 	}
 	d.perfect(false)
@@ -236,6 +248,37 @@ func (d *director) assemble() error {
 	return nil
 }
 
+// found makes the communities of the scenario.
+func (d *director) found() error {
+	for i, c := range d.scenario.Communities {
+		people := c.people(d.scenario)
+		k, channels, err := d.actor(people[0]).CreateCommunity(fmt.Sprintf("community %d", i), c.Channels)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSetup, err)
+		}
+		var failed error
+		ok := d.until(patience, step, func() bool {
+			complete := true
+			for _, n := range people {
+				if n != people[0] {
+					failed = errors.Join(failed, d.actor(n).JoinCommunity(k))
+				}
+				known, err := d.actor(n).Citizens(k)
+				failed = errors.Join(failed, err)
+				complete = complete && known == len(people)
+			}
+			return complete || failed != nil
+		})
+		if failed != nil || !ok {
+			return fmt.Errorf("%w: community %d is incomplete: %w", ErrSetup, i, errors.Join(failed, d.broken()))
+		}
+		for _, id := range channels {
+			d.channels = append(d.channels, &groupChat{id, people})
+		}
+	}
+	return nil
+}
+
 // schedule puts the traffic of one kind on the agenda.
 func (d *director) schedule(kind int, t Traffic) {
 	if t.Requests != nil {
@@ -271,9 +314,13 @@ func (d *director) say(n, kind, count int, t Traffic) {
 	var chatID string
 	var to []int
 	switch t.To {
-	case "groups":
+	case "groups", "channels":
 		var mine []*groupChat
-		for _, g := range d.groups {
+		all := d.groups
+		if t.To == "channels" {
+			all = d.channels
+		}
+		for _, g := range all {
 			if slices.Contains(g.members, n) {
 				mine = append(mine, g)
 			}

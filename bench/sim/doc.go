@@ -29,7 +29,7 @@
 // be lost, as datagrams are; nothing repeats it but the clients. Bytes are
 // those of the Waku protocols, without what libp2p adds.
 //
-// Channels of Scalable Data Sync are no participants of their own: once the
-// stack carries them, a kind of traffic to them is all that is added here (see
-// Traffic.To and the interface actor).
+// Service nodes do not synchronise their stores, so that what one of them has
+// not got while the network was apart comes from the members of a chat or
+// channel alone.
 package sim

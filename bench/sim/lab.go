@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/app/contact"
+	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/stack"
 	"github.com/parley-im/parley/storage"
 )
@@ -260,6 +262,41 @@ func (r resident) CreateGroup(name string, members []key.Public) (id string, err
 		return err
 	})
 	return id, err
+}
+
+func (r resident) CreateCommunity(name string, channels int) (k key.Public, ids []string, err error) {
+	err = r.do(func(s *stack.Stack) error {
+		c, err := s.CreateCommunity(community.Params{Name: name, Text: name, Color: "#4360df", Access: community.AutoAccept})
+		for i := len(c.Description.Channels); err == nil && i < channels; i++ {
+			c, _, err = s.CreateChannel(c.Key, community.ChannelParams{Name: fmt.Sprintf("channel %d", i), Text: "a channel"})
+		}
+		k = c.Key
+		for _, ch := range c.Description.Channels {
+			ids = append(ids, community.ChannelID(c.Key, ch.UUID))
+		}
+		return err
+	})
+	r.w.wire.channels(k)
+	return k, ids, err
+}
+
+func (r resident) JoinCommunity(k key.Public) error {
+	c, err := r.stack.Community(k)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return r.do(func(s *stack.Stack) error { _, err := s.FollowCommunity(k); return err })
+	case err != nil || c.Description.Clock == 0 || c.Joined || c.Request.Open():
+		return err
+	}
+	return r.do(func(s *stack.Stack) error { _, err := s.JoinCommunity(k); return err })
+}
+
+func (r resident) Citizens(k key.Public) (int, error) {
+	c, err := r.stack.Community(k)
+	if fault.KindOf(err) == fault.NotFound {
+		return 0, nil
+	}
+	return len(c.Description.Members), err
 }
 
 func (r resident) Members(group string) ([]key.Public, error) {

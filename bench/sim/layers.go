@@ -11,6 +11,7 @@ import (
 	"github.com/parley-im/parley/encryption/ratchet"
 	encryptionpb "github.com/parley-im/parley/pb/encryption"
 	wakupb "github.com/parley-im/parley/pb/waku"
+	"github.com/parley-im/parley/reliability/sds"
 	"github.com/parley-im/parley/waku/payload"
 	"github.com/parley-im/parley/waku/topic"
 )
@@ -19,7 +20,8 @@ import (
 // WakuMessage.
 type Layers struct {
 	// Text is what a person wrote; Application the rest of the message with its
-	// signature; Reliability what MVDS adds: its own fields, acknowledgements.
+	// signature; Reliability what MVDS or SDS adds: its own fields,
+	// acknowledgements, the causal history and the filter.
 	Text        int `json:"text"`
 	Application int `json:"application"`
 	Reliability int `json:"reliability"`
@@ -89,7 +91,11 @@ func (x *wire) measure(texts map[message.ID]int) []Kind {
 	keys := newOpeners(x.keys)
 	byName := map[string]*Kind{}
 	for _, p := range x.envelopes {
-		name := x.kindOf(p)
+		name, l, ok := x.inChannel(keys, p, texts)
+		if name == "" {
+			name = x.kindOf(p)
+			l, ok = x.layers(keys, p, texts)
+		}
 		k := byName[name]
 		if k == nil {
 			k = &Kind{Name: name}
@@ -97,7 +103,7 @@ func (x *wire) measure(texts map[message.ID]int) []Kind {
 		}
 		k.Envelopes++
 		k.Bytes += proto.Size(p.Message)
-		if l, ok := x.layers(keys, p, texts); ok {
+		if ok {
 			k.Opened++
 			k.Layers = k.Layers.plus(l)
 		}
@@ -140,6 +146,42 @@ func (o openers) open(m *wakupb.WakuMessage) *payload.Opened {
 		}
 	}
 	return nil
+}
+
+// inChannel takes an envelope apart that is for all of a community; the name of
+// its kind is empty for others. What SDS adds is counted as reliability.
+func (x *wire) inChannel(keys openers, p *published, texts map[message.ID]int) (name string, l Layers, ok bool) {
+	const unread = "channel: unread"
+	if !x.towns[p.Message.GetContentTopic()] {
+		return "", l, false
+	}
+	opened := keys.open(p.Message)
+	if opened == nil {
+		return unread, l, false
+	}
+	l.Waku = proto.Size(p.Message) - len(p.Message.Payload)
+	l.Padding = len(opened.Padding)
+	plain := opened.Payload
+	l.Payload = len(p.Message.Payload) - l.Padding - len(plain)
+	if m := new(encryptionpb.ProtocolMessage); proto.Unmarshal(plain, m) == nil && m.InstallationId != "" {
+		l.Encryption = len(plain) - len(m.PublicMessage)
+		plain = m.PublicMessage
+	}
+	raw := plain
+	if m, _, err := sds.Decode(plain); err == nil {
+		raw = m.Content
+	}
+	l.Reliability = len(plain) - len(raw)
+	if len(raw) == 0 {
+		return "channel: synchronisation", l, true
+	}
+	said, err := message.Open(raw, opened.Signer)
+	if err != nil {
+		return unread, l, false
+	}
+	l.Text = texts[said.ID]
+	l.Application = len(raw) - l.Text
+	return "channel: " + message.Name(said.Type), l, true
 }
 
 // layers takes an envelope apart.

@@ -115,6 +115,7 @@ func (p *person) start() error {
 		Profile:        contact.Profile{DisplayName: p.name},
 		Rand:           l,
 		Now:            l.now,
+		Keys:           p.w.wire.shared,
 		OnDecoded:      l.decoded,
 	})
 	if err != nil {

@@ -83,8 +83,14 @@ type troupe struct {
 
 var _ stage = (*troupe)(nil)
 
+// errLaboratory is what cannot be played with processes.
+var errLaboratory = errors.New("communities are played in the laboratory alone")
+
 // open starts nodes and daemons.
 func (t *troupe) open() error {
+	if len(t.scenario.Communities) > 0 {
+		return errLaboratory
+	}
 	t.lines = map[[2]string]*proxy{}
 	t.skip()
 	var addrs []multiaddr.Multiaddr

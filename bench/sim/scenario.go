@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,11 +22,13 @@ type Scenario struct {
 	Services int `json:"services,omitempty"`
 	// Links is how everybody is connected.
 	Links Links `json:"links"`
-	// Contacts and Groups are made before the traffic begins, on perfect links.
-	Contacts []Contacts `json:"contacts,omitempty"`
-	Groups   []Groups   `json:"groups,omitempty"`
-	Traffic  []Traffic  `json:"traffic,omitempty"`
-	Faults   []Fault    `json:"faults,omitempty"`
+	// Contacts, Groups and Communities are made before the traffic begins, on
+	// perfect links.
+	Contacts    []Contacts  `json:"contacts,omitempty"`
+	Groups      []Groups    `json:"groups,omitempty"`
+	Communities []Community `json:"communities,omitempty"`
+	Traffic     []Traffic   `json:"traffic,omitempty"`
+	Faults      []Fault     `json:"faults,omitempty"`
 	// For is how long traffic and faults go on, Settle how long may then pass,
 	// with all faults over, until everything holds that is expected.
 	For    Duration `json:"for"`
@@ -33,7 +36,8 @@ type Scenario struct {
 	Expect Expect   `json:"expect"`
 }
 
-// People are participants of one kind, called Name0, Name1 … in faults.
+// People are participants of one kind, called Name0, Name1 … elsewhere; Name
+// are all of the kind, and "everybody" those of all kinds.
 type People struct {
 	Name  string `json:"name"`
 	Count int    `json:"count"`
@@ -77,10 +81,24 @@ type Groups struct {
 	Members int    `json:"members"`
 }
 
+// Community is an open community with so many channels, which Owner makes, whose
+// client is then its control node, and Members join.
+type Community struct {
+	Owner    string `json:"owner"`
+	Members  string `json:"members"`
+	Channels int    `json:"channels"`
+}
+
+// people are the numbers of its members, the owner's first.
+func (c Community) people(s *Scenario) []int {
+	owner := s.find(c.Owner)
+	return append(owner, slices.DeleteFunc(s.find(c.Members), func(n int) bool { return slices.Contains(owner, n) })...)
+}
+
 // Traffic is what is said.
 type Traffic struct {
 	From string `json:"from"`
-	// To is "contacts" (each in turn), "groups" (each in turn), or the name of
+	// To is "contacts", "groups" or "channels" (each in turn), or the name of
 	// people who are asked to become contacts (see Requests).
 	To string `json:"to"`
 	// Every is the pause between two messages of one person; each begins at a
@@ -149,6 +167,9 @@ type Expect struct {
 	// SameGroups: all members have the same members and the same messages in
 	// the same order.
 	SameGroups bool `json:"same_groups,omitempty"`
+	// SameChannels: all members of a community have the same messages in the
+	// same order in each of its channels.
+	SameChannels bool `json:"same_channels,omitempty"`
 	// SameChats: both sides of a 1:1 chat have the same messages in the same
 	// order.
 	SameChats bool `json:"same_chats,omitempty"`
@@ -185,8 +206,8 @@ func (s *Scenario) check() error {
 	total := 0
 	for _, p := range s.People {
 		total += p.Count
-		if p.Name == "" || p.Count < 1 || strings.ContainsAny(p.Name, "0123456789") || strings.HasPrefix(p.Name, "service") {
-			return fmt.Errorf("people %q: a name without digits and a count are needed", p.Name)
+		if p.Name == "" || p.Name == Everybody || p.Count < 1 || strings.ContainsAny(p.Name, "0123456789") || strings.HasPrefix(p.Name, "service") {
+			return fmt.Errorf("people %q: a name of their own without digits and a count are needed", p.Name)
 		}
 		if p.Mode != "full" && p.Mode != "light" {
 			return fmt.Errorf("people %s: mode %q is neither full nor light", p.Name, p.Mode)
@@ -206,6 +227,11 @@ func (s *Scenario) check() error {
 	for _, g := range s.Groups {
 		if n := len(s.find(g.Of)); g.Members < 2 || g.Members > n || g.Count < 1 {
 			return fmt.Errorf("groups of %s: %d of %d members cannot be made of %d people", g.Of, g.Count, g.Members, n)
+		}
+	}
+	for _, c := range s.Communities {
+		if len(s.find(c.Owner)) != 1 || len(c.people(s)) < 2 || c.Channels < 1 {
+			return fmt.Errorf("community of %q with %q: one owner, members and channels are needed", c.Owner, c.Members)
 		}
 	}
 	for _, t := range s.Traffic {
@@ -237,8 +263,8 @@ func (s *Scenario) checkTraffic(t Traffic) error {
 	if len(s.find(t.From)) == 0 || t.Every <= 0 {
 		return fmt.Errorf("traffic from %q: people and every are needed", t.From)
 	}
-	if t.Requests != nil && len(s.find(t.To)) == 0 || t.Requests == nil && t.To != "contacts" && t.To != "groups" {
-		return fmt.Errorf("traffic to %q: neither contacts, groups nor people with requests", t.To)
+	if t.Requests != nil && len(s.find(t.To)) == 0 || t.Requests == nil && !slices.Contains([]string{"contacts", "groups", "channels"}, t.To) {
+		return fmt.Errorf("traffic to %q: neither contacts, groups, channels nor people with requests", t.To)
 	}
 	return nil
 }
@@ -292,12 +318,16 @@ func (l Links) check() error {
 	return nil
 }
 
-// find returns the numbers of the people called so: a kind, or one of them.
+// Everybody are the people of all kinds together.
+const Everybody = "everybody"
+
+// find returns the numbers of the people called so: a kind, one of them, or
+// everybody.
 func (s *Scenario) find(name string) (numbers []int) {
 	first := 0
 	for _, p := range s.People {
 		for i := range p.Count {
-			if name == p.Name || name == p.Name+strconv.Itoa(i) {
+			if name == Everybody || name == p.Name || name == p.Name+strconv.Itoa(i) {
 				numbers = append(numbers, first+i)
 			}
 		}

@@ -36,19 +36,20 @@ func TestCatalog(t *testing.T) {
 func TestScenarioErrors(t *testing.T) {
 	t.Parallel()
 	good := `{"name":"x","people":[{"name":"a","count":2,"mode":"full"},{"name":"b","count":2,"mode":"light"}],"links":{"loss":0.1,"bandwidth":"64kbit"},` +
-		`"contacts":[{"of":"a","with":"b","how":"pairs"}],"groups":[{"of":"a","count":1,"members":2}],` +
+		`"contacts":[{"of":"a","with":"b","how":"pairs"}],"groups":[{"of":"a","count":1,"members":2}],"communities":[{"owner":"a0","members":"b","channels":2}],` +
 		`"traffic":[{"from":"a0","to":"contacts","every":"1s"}],"faults":[{"kind":"crash","who":["b1"],"at":"1s","for":"1s"}],"for":"1m","settle":"1m","expect":{}}`
 	s, err := Parse([]byte(good))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Services != 1 || s.Links.Bandwidth.takes(8000) != time.Second || s.person(3) != "b1" || s.find("b1")[0] != 3 {
+	if s.Services != 1 || s.Links.Bandwidth.takes(8000) != time.Second || s.person(3) != "b1" || s.find("b1")[0] != 3 || len(s.find(Everybody)) != 4 {
 		t.Errorf("%+v", s)
 	}
 	for name, change := range map[string][2]string{
 		"no JSON":           {`{`, `[`},
 		"unknown field":     {`"name":"x"`, `"nom":"x"`},
 		"digit in a name":   {`"name":"a"`, `"name":"a1"`},
+		"name of all":       {`"name":"a"`, `"name":"everybody"`},
 		"unknown mode":      {`light`, `heavy`},
 		"nobody":            {`"count":2,"mode":"full"`, `"count":0,"mode":"full"`},
 		"too many":          {`"count":2,"mode":"full"`, `"count":2000,"mode":"full"`},
@@ -59,6 +60,9 @@ func TestScenarioErrors(t *testing.T) {
 		"unequal pairs":     {`"with":"b"`, `"with":"b0"`},
 		"unknown contacts":  {`"how":"pairs"`, `"how":"some"`},
 		"group too large":   {`"members":2`, `"members":3`},
+		"two owners":        {`"owner":"a0"`, `"owner":"a"`},
+		"no members":        {`"members":"b"`, `"members":"a0"`},
+		"no channels":       {`"channels":2`, `"channels":0`},
 		"traffic to nobody": {`"to":"contacts"`, `"to":"b"`},
 		"unknown fault":     {`"kind":"crash"`, `"kind":"fire"`},
 		"fault of nobody":   {`["b1"]`, `["b2"]`},

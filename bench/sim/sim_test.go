@@ -39,7 +39,7 @@ func TestScenarios(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		seeds uint64
-	}{{"quick", 2}, {"pair", 2}, {"status-go", 1}} {
+	}{{"quick", 2}, {"pair", 2}, {"status-go", 1}, {"channel", 2}} {
 		for seed := range c.seeds {
 			t.Run(fmt.Sprint(c.name, " ", seed), func(t *testing.T) {
 				t.Parallel()
@@ -52,7 +52,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// Twenty people under all kinds of faults, for a shorter time.
+// Twenty people under all kinds of faults, for a shorter time and in a smaller
+// group.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -60,6 +61,7 @@ func TestStorm(t *testing.T) {
 	}
 	s := load(t, "storm")
 	s.For = Duration(100 * time.Second)
+	s.Groups[0].Members = 12
 	r := play(t, s, Options{Seed: 1})
 	if r.Crashes == 0 || r.Cost.Hostile.Messages == 0 || r.Cost.Lost.Messages == 0 {
 		t.Errorf("%d crashes, %d hostile messages, %d lost: too calm", r.Crashes, r.Cost.Hostile.Messages, r.Cost.Lost.Messages)
@@ -69,7 +71,15 @@ func TestStorm(t *testing.T) {
 // The same seed gives the same history, another seed another one.
 func TestOneHistory(t *testing.T) {
 	t.Parallel()
-	s := load(t, "pair")
+	for _, name := range []string{"pair", "channel"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			oneHistory(t, load(t, name))
+		})
+	}
+}
+
+func oneHistory(t *testing.T, s *Scenario) {
 	first := play(t, s, Options{Seed: 7, Trace: true})
 	second := play(t, s, Options{Seed: 7, Trace: true})
 	if first.History != second.History {
@@ -81,6 +91,34 @@ func TestOneHistory(t *testing.T) {
 	}
 	if first.Crashes == 0 {
 		t.Error("nobody crashed")
+	}
+}
+
+// What a community costs is told apart: envelopes for its channels are opened,
+// with what Scalable Data Sync adds to each, at most a kilobyte.
+func TestChannelLayers(t *testing.T) {
+	t.Parallel()
+	r := play(t, load(t, "channel"), Options{Seed: 9, Layers: true})
+	kinds := map[string]Kind{}
+	for _, k := range r.Cost.Kinds {
+		kinds[k.Name] = k
+		parts := 0
+		for _, part := range k.Layers.parts() {
+			parts += part
+		}
+		if k.Opened == k.Envelopes && parts != k.Bytes {
+			t.Errorf("%s: %d bytes in layers, %d in all", k.Name, parts, k.Bytes)
+		}
+	}
+	said := kinds["channel: CHAT_MESSAGE"]
+	if said.Opened != said.Envelopes || said.Envelopes < r.Said {
+		t.Fatalf("%d of %d messages were opened, %d said", said.Opened, said.Envelopes, r.Said)
+	}
+	if header := said.Layers.Reliability / said.Opened; header < 50 || header > 1024 {
+		t.Errorf("%d bytes of SDS a message", header)
+	}
+	if text := said.Layers.Text / said.Opened; text < len("full0 says 0.0") {
+		t.Errorf("texts of %d bytes", text)
 	}
 }
 

@@ -158,6 +158,11 @@ func (d *director) compare(o *Outcome) {
 			}
 		}
 	}
+	if expect.SameChannels {
+		for i, c := range d.channels {
+			d.same(o, fmt.Sprintf("channel %d", i), c.members, func(int) string { return c.id })
+		}
+	}
 	if expect.SameGroups {
 		for i, g := range d.groups {
 			d.same(o, fmt.Sprintf("group %d", i), g.members, func(int) string { return g.id })

@@ -7,15 +7,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/stack"
 	wakumessage "github.com/parley-im/parley/waku/message"
+	"github.com/parley-im/parley/waku/topic"
 )
 
 // wire keeps account of what is on the network.
 type wire struct {
 	network stack.Network
 	keys    *topicKeys
+	// shared are the keys of other topics, each derived once; towns are the
+	// content topics of communities.
+	shared *topic.Keys
+	towns  map[string]bool
 	// Lost is what the network lost.
 	Lost Volume
 	// hostile is what hostile peers published.
@@ -54,7 +60,15 @@ type published struct {
 }
 
 func newWire(network stack.Network, keys *topicKeys) *wire {
-	return &wire{network: network, keys: keys, known: map[wakumessage.Hash]*published{}, kinds: map[message.ID]kind{}}
+	return &wire{network: network, keys: keys, shared: topic.NewKeys(0), towns: map[string]bool{}, known: map[wakumessage.Hash]*published{}, kinds: map[message.ID]kind{}}
+}
+
+// channels makes known what a community uses, for envelopes to be opened.
+func (x *wire) channels(k key.Public) {
+	for _, name := range []string{topic.CommunityName(k), topic.UniversalName(k)} {
+		x.keys.byName[name] = x.shared.Key(name)
+		x.towns[topic.Content(name)] = true
+	}
 }
 
 // note keeps a line for what a client asks of the network.

@@ -191,6 +191,7 @@ func TestDamagedStore(t *testing.T) {
 			func(p *party) error { return p.sync.Resume(p.st, p.now.Add(-time.Hour), k[1]) },
 			func(p *party) error { return p.sync.Forget(p.st, id) },
 			func(p *party) error { return p.sync.ForgetPeer(p.st, k[1]) },
+			func(p *party) error { _, err := p.sync.Unacknowledged(p.st, k[1]); return err },
 			func(p *party) error { _, err := p.sync.TakeExpired(p.st); return err },
 			func(p *party) error { _, err := p.sync.Purge(p.st, p.now); return err },
 		} {

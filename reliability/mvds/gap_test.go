@@ -3,7 +3,7 @@ package mvds
 import (
 	"fmt"
 	"math"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +85,8 @@ func TestExpiry(t *testing.T) {
 	t.Parallel()
 	k := people(2)
 	p := newParty(t, k[0])
-	id := p.append(to(k[0], k[1], strings.Repeat("x", longBody)), k[1])
+	m := to(k[0], k[1], strings.Repeat("x", longBody))
+	id := p.append(m, k[1])
 	begin, sends := p.now, 0
 	for {
 		if next, ok := p.next(); !ok {
@@ -103,8 +104,8 @@ func TestExpiry(t *testing.T) {
 		t.Errorf("%d sends, documented as about 240", sends)
 	}
 	got := must(p.sync.TakeExpired(p.st))
-	want := []Expired{{k[1], id, sends, time.Unix(0, begin.UnixNano())}}
-	if !slices.Equal(got, want) {
+	want := []Expired{{k[1], id, sends, time.Unix(0, begin.UnixNano()), m}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("expired %+v, want %+v", got, want)
 	}
 	if again := must(p.sync.TakeExpired(p.st)); len(again) != 0 {

@@ -113,6 +113,28 @@ func (t table) revive(r *record, due int64) (*record, error) {
 	return again, t.add(again)
 }
 
+// ForgetKept forgets messages that a peer has acknowledged and that are kept for
+// Reoffer, those whose bodies gone picks: somebody has deleted them. gone must
+// not write. An offer of one that is under way comes to nothing.
+func (s *Sync) ForgetKept(st kv.Store, peer key.Public, gone func(body []byte) (bool, error)) error {
+	var keys []string
+	err := st.Scan(keyKept+compressed(peer), func(k string, raw []byte) error {
+		m, err := decodeMessage(raw)
+		if err != nil {
+			return fmt.Errorf("%w: kept message", ErrCorrupt)
+		}
+		picked, err := gone(m.Body)
+		if picked {
+			keys = append(keys, k)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return remove(st, keys)
+}
+
 // listKept adds the keys of kept messages that are too old or too many to a list
 // of what Purge removes.
 func listKept(st kv.Store, now time.Time, old []string) ([]string, error) {

@@ -267,16 +267,27 @@ func (t table) remove(r *record) error {
 
 // message returns the message of a record of ours.
 func (t table) message(r *record) (Message, error) {
-	raw := r.message
-	if r.long {
-		var ok bool
-		var err error
-		if raw, ok, err = t.st.Get(keyBody + string(r.id[:])); err != nil {
-			return Message{}, err
-		} else if !ok {
-			return Message{}, fmt.Errorf("%w: message %s has no body", ErrCorrupt, r.id)
-		}
+	raw, err := t.encoded(r)
+	if err != nil {
+		return Message{}, err
 	}
+	return decodeMessage(raw)
+}
+
+// encoded returns the message of a record of ours as it is stored.
+func (t table) encoded(r *record) ([]byte, error) {
+	if !r.long {
+		return r.message, nil
+	}
+	raw, ok, err := t.st.Get(keyBody + string(r.id[:]))
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: message %s has no body", ErrCorrupt, r.id)
+	}
+	return raw, err
+}
+
+// decodeMessage reads a message as it is stored.
+func decodeMessage(raw []byte) (Message, error) {
 	if len(raw) < IDSize+numberSize {
 		return Message{}, fmt.Errorf("%w: message of %d bytes", ErrCorrupt, len(raw))
 	}

@@ -1,6 +1,7 @@
 package mvds
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -18,6 +19,9 @@ type Expired struct {
 	Sent int
 	// Appended is when it was queued.
 	Appended time.Time
+	// Message is what it was, for who wants to try again; it is zero when an
+	// older version gave it up.
+	Message Message
 }
 
 // spent reports whether a record is given up.
@@ -39,11 +43,52 @@ func (t table) giveUp(r *record, peer key.Public, s *state) error {
 		}
 		return t.remove(r)
 	}
+	raw, err := t.encoded(r)
+	if err != nil {
+		return err
+	}
 	if err := t.remove(r); err != nil {
 		return err
 	}
 	k := keyExpired + numberKey(r.created) + string(r.id[:]) + r.peer
-	return t.st.Put(k, binary.BigEndian.AppendUint32(peer.Bytes()[:key.UncompressedSize:key.UncompressedSize], r.count))
+	v := binary.BigEndian.AppendUint32(peer.Bytes()[:key.UncompressedSize:key.UncompressedSize], r.count)
+	return t.st.Put(k, append(v, raw...))
+}
+
+// Unacknowledged returns the messages of ours that a peer has not acknowledged
+// and that are not given up.
+func (s *Sync) Unacknowledged(st kv.Store, peer key.Public) ([]Expired, error) {
+	t, p := table{st}, compressed(peer)
+	var waiting []Expired
+	err := st.Scan(keyQueue+p, func(k string, _ []byte) error {
+		if len(k) != queueKeySize {
+			return fmt.Errorf("%w: queue", ErrCorrupt)
+		}
+		waiting = append(waiting, Expired{Peer: peer, ID: MessageID([]byte(k[len(k)-IDSize:]))})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	own := waiting[:0]
+	for _, e := range waiting {
+		r, err := t.record(e.ID, p)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil {
+			return nil, fmt.Errorf("%w: queue names message %s", ErrCorrupt, e.ID)
+		}
+		if !r.kind.own() {
+			continue
+		}
+		if e.Message, err = t.message(r); err != nil {
+			return nil, err
+		}
+		e.Sent, e.Appended = int(r.count), time.Unix(0, r.created)
+		own = append(own, e)
+	}
+	return own, nil
 }
 
 // TakeExpired returns the messages that Due gave up since the last call, the
@@ -52,8 +97,16 @@ func (s *Sync) TakeExpired(st kv.Store) ([]Expired, error) {
 	var expired []Expired
 	var keys []string
 	err := st.Scan(keyExpired, func(k string, v []byte) error {
-		if len(k) != len(keyExpired)+numberSize+IDSize+peerSize || len(v) != key.UncompressedSize+4 {
+		const head = key.UncompressedSize + 4
+		if len(k) != len(keyExpired)+numberSize+IDSize+peerSize || len(v) < head {
 			return fmt.Errorf("%w: expired message", ErrCorrupt)
+		}
+		var m Message
+		if len(v) > head {
+			var err error
+			if m, err = decodeMessage(bytes.Clone(v[head:])); err != nil {
+				return fmt.Errorf("%w: expired message: %w", ErrCorrupt, err)
+			}
 		}
 		peer, err := key.PublicFromBytes(v[:key.UncompressedSize])
 		if err != nil {
@@ -66,6 +119,7 @@ func (s *Sync) TakeExpired(st kv.Store) ([]Expired, error) {
 			ID:       MessageID(rest[numberSize : numberSize+IDSize]),
 			Sent:     int(binary.BigEndian.Uint32(v[key.UncompressedSize:])),
 			Appended: time.Unix(0, number(rest)),
+			Message:  m,
 		})
 		return nil
 	})

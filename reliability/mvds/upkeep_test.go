@@ -24,10 +24,18 @@ func TestForget(t *testing.T) {
 	// A blocked contact: nothing goes out any more, other peers are untouched.
 	p.receive(k[1], &Payload{Offers: []MessageID{{4}}, Messages: []Message{to(k[0], k[1], "c")}})
 	p.append(to(k[0], k[2], "d"), k[2])
+	waiting := must(p.sync.Unacknowledged(p.st, k[1]))
+	if len(waiting) != 1 || waiting[0].Peer != k[1] || waiting[0].Sent != 1 || string(waiting[0].Message.Body) != "b" ||
+		waiting[0].ID != waiting[0].Message.ID() || !waiting[0].Appended.Equal(start) {
+		t.Errorf("unacknowledged %+v", waiting)
+	}
 	if err := p.sync.ForgetPeer(p.st, k[1]); err != nil {
 		t.Fatal(err)
 	}
 	p.check()
+	if waiting := must(p.sync.Unacknowledged(p.st, k[1])); len(waiting) != 0 {
+		t.Errorf("unacknowledged %+v", waiting)
+	}
 	p.now = p.now.Add(48 * time.Hour)
 	if o := p.one(); o.Peer != k[2] {
 		t.Errorf("payload %+v", o)

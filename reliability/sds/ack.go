@@ -79,6 +79,22 @@ func (t table) ownRecord(r ref) (*own, error) {
 	return parseOwn(raw)
 }
 
+// ownMessage is an own message without acknowledgement, as it went out.
+func (t table) ownMessage(r ref) (*Message, error) {
+	raw, ok, err := t.st.Get(r.key(keyOwnRaw))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: own message without its bytes", ErrCorrupt)
+	}
+	m, _, err := Decode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: own message: %w", ErrCorrupt, err)
+	}
+	return m, nil
+}
+
 // Pending returns the outgoing buffer in the order of sending.
 func (c *Channel) Pending(st kv.Store, now time.Time) ([]Pending, error) {
 	e, err := c.open(st, now, nil)
@@ -269,7 +285,11 @@ func (e *step) resend(r ref) (*own, error) {
 		return nil, fmt.Errorf("%w: timer of a message that is not outgoing", ErrCorrupt)
 	}
 	if o.sends >= MinSends && e.now-o.created >= int64(e.Config.Resend.GiveUp) {
-		e.out.Failed = append(e.out.Failed, o.id)
+		m, err := e.ownMessage(r)
+		if err != nil {
+			return nil, err
+		}
+		e.out.Failed = append(e.out.Failed, GivenUp{o.id, m.Content})
 		return nil, e.settle(r, o)
 	}
 	before := *o

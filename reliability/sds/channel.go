@@ -65,18 +65,28 @@ type Result struct {
 	// depends on.
 	Delivered []Delivery
 	// Possible are own messages that entered the state of that name,
-	// Acknowledged those now known to have arrived somewhere, Failed those
-	// given up; in the order in which they were sent.
-	Possible, Acknowledged, Failed []string
+	// Acknowledged those now known to have arrived somewhere, in the order in
+	// which they were sent.
+	Possible, Acknowledged []string
+	// Failed are own messages given up, in the order in which they were to go
+	// out again.
+	Failed []GivenUp
 	// Fetch are missing dependencies to be looked up in store nodes by their
 	// hints; what is found goes to Receive.
 	Fetch []Fetch
 	// Lost are dependencies given up. One that comes all the same is
 	// delivered late.
 	Lost []Entry
-	// Stale are messages that are older than the log and were dropped,
-	// Evicted those for which the incoming buffer had no room.
+	// Stale are messages that are older than the log, or than the time of
+	// Begin, and were dropped: nothing waits for them any more. Every copy is
+	// reported. Evicted are those for which the incoming buffer had no room.
 	Stale, Evicted []string
+}
+
+// GivenUp is an own message that nobody acknowledged.
+type GivenUp struct {
+	ID      string
+	Content []byte
 }
 
 // Reason is why a message goes out.
@@ -217,9 +227,10 @@ func (e *step) draw(mean int64) (int64, error) {
 
 // Begin says that messages from before a time are none of ours: whoever joins
 // a channel that is years old does not want all of it. They count as delivered,
-// so what depends on them waits only until they come (Result.Stale). Without
-// it, a new participant retrieves the history back to its beginning. The time
-// never moves back.
+// so what depends on them waits only until they have come once (Result.Stale),
+// and not at all if they came before; the newest StaleKept of them are known
+// again. Without Begin, a new participant retrieves the history back to its
+// beginning. The time never moves back.
 func (c *Channel) Begin(st kv.Store, now, since time.Time) error {
 	if year := since.UTC().Year(); year < 1970 || year > 2200 {
 		return fmt.Errorf("%w: year %d", ErrTime, year)

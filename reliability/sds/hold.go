@@ -181,7 +181,9 @@ func (e *step) drain() error {
 			return err
 		}
 		if e.stale(m) {
-			e.out.Stale = append(e.out.Stale, m.ID)
+			if err := e.drop(m.ID, next.ref); err != nil {
+				return err
+			}
 			if err := e.resolve(next.ref, math.MaxUint64); err != nil {
 				return err
 			}

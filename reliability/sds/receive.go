@@ -123,7 +123,9 @@ func (e *step) stale(m *Message) bool { return e.s.horizon > 0 && m.Lamport <= e
 // there.
 func (e *step) take(m *Message, r ref, data, hint []byte, late bool) error {
 	if e.stale(m) {
-		e.out.Stale = append(e.out.Stale, m.ID)
+		if err := e.drop(m.ID, r); err != nil {
+			return err
+		}
 		if err := e.resolve(r, math.MaxUint64); err != nil {
 			return err
 		}
@@ -167,7 +169,8 @@ func (e *step) take(m *Message, r ref, data, hint []byte, late bool) error {
 
 // unmet returns the entries of a message's causal history that are not in the
 // log. Each message is named once. What is held and not before the message in
-// the order cannot be what it depends on, and lost dependencies count as met.
+// the order cannot be what it depends on, and dependencies that are lost, or
+// came and were older than the log, count as met.
 func (e *step) unmet(m *Message, r ref) ([]Entry, error) {
 	var list []Entry
 	for i, d := range m.History {
@@ -188,9 +191,14 @@ func (e *step) unmet(m *Message, r ref) ([]Entry, error) {
 			continue
 		}
 		if h == nil {
-			if lost, err := e.wasLost(dr); err != nil {
+			met, err := e.wasLost(dr)
+			if err == nil && !met {
+				met, err = e.cameStale(dr)
+			}
+			if err != nil {
 				return nil, err
-			} else if lost {
+			}
+			if met {
 				continue
 			}
 		}

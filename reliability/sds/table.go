@@ -34,28 +34,32 @@ var ErrCorrupt = errors.New("stored scalable data sync state is damaged")
 //	d ref                missing dependency
 //	q time ref           when a repair of it may be asked for
 //	a ref                answer to a repair request, and when
+//	x ref                that a message came that was older than the log
+//	z number             the newest of them, in a ring
 //	y                    the newest sync messages
 //	t time timer ref     what is to be done when
 const (
-	keyState   = "c"
-	keyLog     = "l"
-	keyHeads   = "e"
-	keyKnown   = "i"
-	keyCache   = "m"
-	keyOrder   = "s"
-	keyIDs     = "b"
-	keyOwn     = "o"
-	keyOwnRaw  = "r"
-	keyHeld    = "u"
-	keyHeldRaw = "h"
-	keyQueue   = "g"
-	keyWeight  = "n"
-	keyWaits   = "w"
-	keyMissing = "d"
-	keyAsk     = "q"
-	keyAnswer  = "a"
-	keySyncs   = "y"
-	keyTimer   = "t"
+	keyState      = "c"
+	keyLog        = "l"
+	keyHeads      = "e"
+	keyKnown      = "i"
+	keyCache      = "m"
+	keyOrder      = "s"
+	keyIDs        = "b"
+	keyOwn        = "o"
+	keyOwnRaw     = "r"
+	keyHeld       = "u"
+	keyHeldRaw    = "h"
+	keyQueue      = "g"
+	keyWeight     = "n"
+	keyWaits      = "w"
+	keyMissing    = "d"
+	keyAsk        = "q"
+	keyAnswer     = "a"
+	keyStale      = "x"
+	keyStaleOrder = "z"
+	keySyncs      = "y"
+	keyTimer      = "t"
 )
 
 const (
@@ -199,8 +203,9 @@ type state struct {
 	// horizon is the newest Lamport timestamp that left the log, logged how
 	// many entries it has.
 	horizon, logged uint64
-	// ids counts what ever entered the filter.
-	ids uint64
+	// ids counts what ever entered the filter, stale what came and was older
+	// than the log.
+	ids, stale uint64
 	// cacheFirst and cacheNext number the messages kept for repair.
 	cacheFirst, cacheNext, cacheBytes uint64
 	held, orphans, outgoing, answers  uint64
@@ -230,9 +235,9 @@ func (s *state) unmarshal(raw []byte) error {
 	return u.done("channel")
 }
 
-func (s *state) numbers() [15]*uint64 {
+func (s *state) numbers() [16]*uint64 {
 	return [...]*uint64{&s.lamport, &s.author, &s.horizon, &s.logged, &s.ids, &s.cacheFirst, &s.cacheNext,
-		&s.cacheBytes, &s.held, &s.orphans, &s.outgoing, &s.answers, &s.minute, &s.answered, &s.answeredBytes}
+		&s.cacheBytes, &s.held, &s.orphans, &s.outgoing, &s.answers, &s.minute, &s.answered, &s.answeredBytes, &s.stale}
 }
 
 func (s *state) times() [5]*int64 {

@@ -11,13 +11,14 @@ type Activity struct {
 	// ID is the same for the same thing for ever.
 	ID string `json:"id"`
 	// Kind is contact_request, mention, reply, group_invitation,
-	// group_addition, group_request or verification.
+	// group_addition, group_request, verification, community_request,
+	// community_accepted or community_kicked.
 	Kind activity.Kind `json:"kind"`
 	// State is unread, read, accepted or dismissed.
 	State activity.State `json:"state"`
 	// Clock orders the entries, in milliseconds.
 	Clock uint64 `json:"clock"`
-	// Chat is the id of the chat in which it happened.
+	// Chat is the id of the chat in which it happened, or of the community.
 	Chat string `json:"chat,omitempty"`
 	// From is who did it, zQ3sh….
 	From key.Public `json:"from,omitzero"`

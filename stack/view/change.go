@@ -14,7 +14,8 @@ type StateChange struct {
 	ID message.ID `json:"id"`
 	// Chat is the id of its chat.
 	Chat string `json:"chat"`
-	// State is sent, delivered or failed.
+	// State is sent, delivered or failed; pending when a message that had failed
+	// is tried again.
 	State chat.State `json:"state"`
 	// Peers is how many peers took it, in state sent.
 	Peers int `json:"peers,omitempty"`

@@ -5,6 +5,7 @@ import (
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/storage"
 )
@@ -23,6 +24,10 @@ type Chat struct {
 	PublicKey string `json:"public_key,omitempty"`
 	// Color is the group's, as #rrggbb.
 	Color string `json:"color,omitempty"`
+	// Community is the id of the community that a channel is of.
+	Community string `json:"community,omitempty"`
+	// CommunityName is what that is called.
+	CommunityName string `json:"community_name,omitempty"`
 	// Active chats belong into a list; one in which only a stranger has written
 	// does not, nor one that was deleted.
 	Active bool `json:"active"`
@@ -86,6 +91,11 @@ func NewChat(l storage.ListedChat, name, draft string, now time.Time) Chat {
 		LastClock: l.LastClock,
 		Draft:     draft,
 	}
+	if l.Kind == message.Community {
+		if k, _, err := community.SplitChannelID(l.ID); err == nil {
+			shown.Community = k.CompressedHex()
+		}
+	}
 	if shown.Muted {
 		shown.MutedUntil = l.MutedUntil
 	}
@@ -93,6 +103,27 @@ func NewChat(l storage.ListedChat, name, draft string, now time.Time) Chat {
 		shown.Last = &LastMessage{
 			last.ID, last.From, last.From.Hex(), last.Text, last.ContentType, last.Clock, last.Timestamp, last.State, last.Deleted,
 		}
+	}
+	return shown
+}
+
+// Draft is what was begun in a chat and not sent.
+type Draft struct {
+	// Chat is the id of the chat.
+	Chat string `json:"chat"`
+	// Text is what was begun; without it and ReplyTo there is no draft.
+	Text string `json:"text"`
+	// ReplyTo is the id of the message it answers.
+	ReplyTo string `json:"reply_to,omitempty"`
+	// Time is when it was kept.
+	Time int64 `json:"time,omitempty"`
+}
+
+// NewDraft shows the draft of a chat.
+func NewDraft(chat string, d storage.Draft) Draft {
+	shown := Draft{Chat: chat, Text: d.Text, ReplyTo: d.ReplyTo}
+	if !d.Time.IsZero() {
+		shown.Time = d.Time.UnixMilli()
 	}
 	return shown
 }

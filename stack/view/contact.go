@@ -9,6 +9,7 @@ import (
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/picture"
+	"github.com/parley-im/parley/app/share"
 	"github.com/parley-im/parley/app/verify"
 )
 
@@ -35,6 +36,9 @@ type Contact struct {
 	Bio string `json:"bio,omitempty"`
 	// Color is the word for the contact's customisation colour.
 	Color string `json:"color,omitempty"`
+	// Picture tells that there is a profile picture of theirs, which is had by a
+	// call of its own.
+	Picture bool `json:"picture,omitempty"`
 	// Trust is trusted or untrustworthy, as we have marked them; empty for
 	// neither.
 	Trust string `json:"trust,omitempty"`
@@ -53,8 +57,9 @@ type Contact struct {
 	Declined bool `json:"declined,omitempty"`
 }
 
-// NewContact shows a contact as they are at a time.
-func NewContact(c contact.Contact, now time.Time) Contact {
+// NewContact shows a contact as they are at a time; picture tells whether there
+// is one.
+func NewContact(c contact.Contact, picture bool, now time.Time) Contact {
 	alias := account.Alias(c.Key)
 	shown := Contact{
 		Key:         c.Key,
@@ -67,6 +72,7 @@ func NewContact(c contact.Contact, now time.Time) Contact {
 		ENSVerified: c.ENSVerified,
 		Bio:         c.Bio,
 		Color:       colorName(c.Color),
+		Picture:     picture,
 		State:       c.State(),
 		Blocked:     c.Blocked,
 		Declined:    c.IsDismissed(),
@@ -109,6 +115,8 @@ type Profile struct {
 	Bio string `json:"bio,omitempty"`
 	// Color is the word for the customisation colour.
 	Color string `json:"color,omitempty"`
+	// Link is the share URL by which others add us.
+	Link string `json:"link"`
 	// ENSName is the name that we claim.
 	ENSName string `json:"ens_name,omitempty"`
 	// Picture says who may see the picture: everyone, contacts or nobody; empty
@@ -124,7 +132,7 @@ type Profile struct {
 func NewProfile(self key.Public, p contact.Profile, showTo picture.ShowTo, s contact.Status, now time.Time) Profile {
 	shown := Profile{
 		Person: NewPerson(self), Name: p.DisplayName, Alias: account.Alias(self), Bio: p.Bio,
-		Color: colorName(p.Color), ENSName: p.ENSName, Picture: showTo,
+		Color: colorName(p.Color), Link: share.Link(self, p.DisplayName), ENSName: p.ENSName, Picture: showTo,
 	}
 	shown.Presence, shown.PresenceText = presence(s, now)
 	return shown

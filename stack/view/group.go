@@ -2,6 +2,7 @@ package view
 
 import (
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/group"
 )
 
@@ -33,6 +34,24 @@ type GroupChange struct {
 // NewGroupChange shows a change of a group.
 func NewGroupChange(g group.Group, c group.Change) GroupChange {
 	return GroupChange{g.ID, g.Name, c.Kind, c.Member, hexOf(c.Member), c.By, hexOf(c.By), c.Clock, c.Text}
+}
+
+// GroupEntry is something that was done to a private group, in its history.
+type GroupEntry struct {
+	// Kind is created, member_added, member_joined, member_left, member_removed,
+	// admin_added, admin_removed, renamed, color_changed or image_changed.
+	Kind string `json:"kind"`
+	// Members are whom it is about; absent when it is about the group.
+	Members []Person `json:"members,omitempty"`
+	// Text is the new name or colour.
+	Text string `json:"text,omitempty"`
+}
+
+func newGroupEntry(c *chat.GroupChange) *GroupEntry {
+	if c == nil {
+		return nil
+	}
+	return &GroupEntry{c.Kind, NewPeople(c.Members), c.Text}
 }
 
 // GroupRequest is somebody's request to be added to a group.

@@ -25,7 +25,8 @@ type Message struct {
 	Text string `json:"text"`
 	// ContentType is text, emoji, sticker, image, audio, contact_request,
 	// community, bridge, discord, transaction, status, identity_verification, or
-	// unknown_N; empty for a deleted message.
+	// unknown_N; empty for a deleted message. It is system for an entry of a
+	// group's history, which nobody said.
 	ContentType string `json:"content_type"`
 	// Clock orders the messages of a chat, in milliseconds.
 	Clock uint64 `json:"clock"`
@@ -60,6 +61,9 @@ type Message struct {
 	Discord *Discord `json:"discord,omitempty"`
 	// Transaction is a step of a payment, as clients of the past took them.
 	Transaction *chat.Transaction `json:"transaction,omitempty"`
+	// GroupChange is what the author did to the private group, in an entry of its
+	// history.
+	GroupChange *GroupEntry `json:"group_change,omitempty"`
 	// Payments are requests to be paid.
 	Payments []chat.Payment `json:"payments,omitempty"`
 	// Links are previews of the web that the author has made.
@@ -126,6 +130,7 @@ func NewMessage(m *chat.Message) Message {
 		Bridge:      m.Bridge,
 		Discord:     newDiscord(m.Discord),
 		Transaction: m.Transaction,
+		GroupChange: newGroupEntry(m.GroupChange),
 		Payments:    m.Payments,
 		Links:       newLinks(m.Links),
 		StatusLinks: newStatusLinks(m.StatusLinks),
