@@ -47,6 +47,11 @@ func (c *Client) DeleteForMe(_ context.Context, id string) (Message, error) {
 	return c.onMessage(id, c.stack.DeleteMessageForMe)
 }
 
+// Resend tries a message of ours that failed once more, as the same message.
+func (c *Client) Resend(_ context.Context, id string) (Message, error) {
+	return c.change(id, c.stack.Resend)
+}
+
 // React adds an emoji to a message.
 func (c *Client) React(_ context.Context, id, emoji string) (Message, error) {
 	return c.onMessage(id, func(id message.ID) error {

@@ -3,11 +3,11 @@ package parley
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
-	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/stack/view"
 	"github.com/parley-im/parley/storage"
@@ -26,41 +26,33 @@ func (c *Client) Chats(_ context.Context, all bool) ([]Chat, error) {
 	if err != nil {
 		return nil, err
 	}
-	drafts := make(map[string]string)
-	known := make(map[key.Public]contact.Contact)
-	if err := c.db.View(func(tx *storage.Tx) error {
-		records, err := storage.Records[storage.Draft](tx, storage.Drafts, "")
+	if !all {
+		listed = slices.DeleteFunc(listed, func(l storage.ListedChat) bool { return !l.Active })
+	}
+	return c.newChats(listed)
+}
+
+// nameCommunity tells what the community of a channel is called; known are names
+// by id.
+func (c *Client) nameCommunity(of *Chat, known map[string]string) error {
+	if of.Community == "" {
+		return nil
+	}
+	name, ok := known[of.Community]
+	if !ok {
+		k, err := key.ParsePublic(of.Community)
 		if err != nil {
 			return err
 		}
-		for _, r := range records {
-			drafts[r.ID] = r.Value.Text
+		its, err := c.stack.Community(k)
+		if err != nil && fault.KindOf(err) != fault.NotFound { // not followed any more
+			return err
 		}
-		contacts, err := tx.Contacts()
-		for _, k := range contacts {
-			known[k.Key] = k
-		}
-		return err
-	}); err != nil {
-		return nil, err
+		name = its.Description.Name
+		known[of.Community] = name
 	}
-	now := time.Now()
-	chats := make([]Chat, 0, len(listed))
-	for _, l := range listed {
-		if !l.Active && !all {
-			continue
-		}
-		name := l.Name
-		if !l.Peer.IsZero() {
-			k, ok := known[l.Peer]
-			if !ok {
-				k.Key = l.Peer
-			}
-			name = view.Name(k)
-		}
-		chats = append(chats, view.NewChat(l, name, drafts[l.ID], now))
-	}
-	return chats, nil
+	of.CommunityName = name
+	return nil
 }
 
 // Chat returns one chat, which ResolveChat finds.
@@ -129,19 +121,16 @@ func (c *Client) onChat(ctx context.Context, who string, do func(id string) (cha
 		name = view.Name(k)
 		return err
 	})
-	return view.NewChat(l, name, draft.Text, time.Now()), err
+	if err != nil {
+		return Chat{}, err
+	}
+	shown := view.NewChat(l, name, draft.Text, time.Now())
+	return shown, c.nameCommunity(&shown, make(map[string]string))
 }
 
 // Draft is what was begun in a chat and not sent; without text and ReplyTo
 // there is none.
-type Draft struct {
-	Chat string `json:"chat"`
-	Text string `json:"text"`
-	// ReplyTo is the id of the message it answers.
-	ReplyTo string `json:"reply_to,omitempty"`
-	// Time is Unix time in milliseconds.
-	Time int64 `json:"time,omitempty"`
-}
+type Draft = view.Draft
 
 // Draft returns what was begun in a chat and not sent.
 func (c *Client) Draft(ctx context.Context, who string) (Draft, error) {
@@ -153,11 +142,7 @@ func (c *Client) Draft(ctx context.Context, who string) (Draft, error) {
 	if err != nil {
 		return Draft{}, err
 	}
-	shown := Draft{Chat: id, Text: d.Text, ReplyTo: d.ReplyTo}
-	if !d.Time.IsZero() {
-		shown.Time = d.Time.UnixMilli()
-	}
-	return shown, nil
+	return view.NewDraft(id, d), nil
 }
 
 // SetDraft keeps what was begun in a chat; an empty draft is none.

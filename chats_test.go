@@ -2,6 +2,7 @@ package parley
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -126,16 +127,169 @@ func TestPages(t *testing.T) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
+	// About a message, at both ends, and on from there.
+	for _, step := range []struct {
+		at, limit    int
+		want         []string
+		older, newer bool
+	}{
+		{12, 7, want[9:16], true, true},
+		{12, 6, want[10:16], true, true},
+		{12, 1, want[12:13], true, true},
+		{12, 2, want[12:14], true, true},
+		{1, 7, want[:7], false, true},
+		{23, 7, want[20:], true, false},
+		{12, 0, want, false, false},
+		{12, 500, want, false, false},
+	} {
+		id := sent[step.at].ID.String()
+		page, err := c.Page(ctx, PageQuery{Chat: bob.String(), Around: id, Limit: step.limit})
+		if err != nil || !slices.Equal(textsOf(page.Messages), step.want) || page.Next != "" ||
+			(page.Older != "") != step.older || (page.Newer != "") != step.newer {
+			t.Errorf("%+v: %q, %+v, %v", step, textsOf(page.Messages), page, err)
+		}
+		all := textsOf(page.Messages)
+		for page.Older != "" {
+			older, err := c.Page(ctx, PageQuery{Chat: bob.String(), Before: page.Older, Limit: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, page.Older = append(textsOf(older.Messages), all...), older.Next
+		}
+		for page.Newer != "" {
+			newer, err := c.Page(ctx, PageQuery{Chat: bob.String(), After: page.Newer, Oldest: true, Limit: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, page.Newer = append(all, textsOf(newer.Messages)...), newer.Next
+		}
+		if !slices.Equal(all, want) {
+			t.Errorf("%+v, and on: %q", step, all)
+		}
+	}
+	if page, err := c.Page(ctx, PageQuery{Around: sent[3].ID.String(), Limit: 1}); err != nil || len(page.Messages) != 1 || page.Messages[0].ID != sent[3].ID {
+		t.Errorf("%+v, %v", page, err)
+	}
+	for _, q := range []PageQuery{
+		{Around: "x"}, {Around: sent[3].ID.String(), Oldest: true}, {Around: sent[3].ID.String(), Since: 1}, {Around: sent[3].ID.String(), Limit: -1},
+		{Around: sent[3].ID.String(), Before: "x"}, {Around: sent[3].ID.String(), Chat: eve.String()},
+	} {
+		if _, err := c.Page(ctx, q); fault.KindOf(err) != fault.Usage {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	if _, err := c.Page(ctx, PageQuery{Around: "0x" + strings.Repeat("00", 32)}); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("about nothing: %v", err)
+	}
+	// What was deleted for us is not there, what is about it is.
+	if _, err := c.DeleteForMe(ctx, sent[12].ID.String()); err != nil {
+		t.Fatal(err)
+	}
+	page, err := c.Page(ctx, PageQuery{Around: sent[12].ID.String(), Limit: 3})
+	if err != nil || !slices.Equal(textsOf(page.Messages), []string{"bob 11", "bob 13"}) {
+		t.Errorf("%q, %v", textsOf(page.Messages), err)
+	}
+
 	found, err := c.Search(ctx, SearchQuery{Text: "BOB", From: bob.String(), Limit: 20})
 	if err != nil || len(found.Messages) != 20 || found.Messages[0].Text != "bob 24" {
 		t.Fatalf("found %q, %v", textsOf(found.Messages), err)
 	}
 	rest, err := c.Search(ctx, SearchQuery{Text: "BOB", From: bob.String(), Limit: 20, Next: found.Next})
-	if err != nil || len(rest.Messages) != 5 {
+	if err != nil || len(rest.Messages) != 4 {
 		t.Errorf("then found %q, %v", textsOf(rest.Messages), err)
 	}
 	for _, q := range []SearchQuery{{Text: ""}, {Text: "x", Limit: -1}, {Text: "x", Next: "?"}} {
 		if _, err := c.Search(ctx, q); fault.KindOf(err) != fault.Usage {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+}
+
+// TestPagesOfLists: chats and contacts page by page are those of the whole
+// list, in its order, whatever the size of a page.
+func TestPagesOfLists(t *testing.T) {
+	t.Parallel()
+	c, ctx := memoryClient(t), t.Context()
+	for i := range 7 {
+		who := strangerKey(t)
+		receive(t, c, who, fmt.Sprint("from ", i)) // all with the same clock
+		if _, err := c.RenameContact(ctx, who.String(), fmt.Sprint("Twin ", i/2)); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 0 {
+			if _, err := c.PinChat(ctx, who.String(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%2 == 0 {
+			if _, err := c.Send(ctx, who.String(), "hello", SendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	people, err := c.Contacts(ctx)
+	if err != nil || len(people) != 7 {
+		t.Fatalf("%+v, %v", people, err)
+	}
+	for limit := range 9 {
+		for _, all := range []bool{false, true} {
+			want, err := c.Chats(ctx, all)
+			if err != nil || len(want) != map[bool]int{false: 4, true: 7}[all] {
+				t.Fatalf("%+v, %v", want, err)
+			}
+			var got []Chat
+			for q, pages := (ChatQuery{All: all, Limit: limit}), 0; ; pages++ {
+				page, err := c.ChatPage(ctx, q)
+				if err != nil || limit > 0 && len(page.Chats) > limit || pages > 7 {
+					t.Fatalf("page %d: %+v, %v", pages, page, err)
+				}
+				got = append(got, page.Chats...)
+				if q.Next = page.Next; q.Next == "" {
+					break
+				}
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("limit %d, all %t: %+v, want %+v", limit, all, got, want)
+			}
+		}
+		var got []Contact
+		for q, pages := (ContactQuery{Limit: limit}), 0; ; pages++ {
+			page, err := c.ContactPage(ctx, q)
+			if err != nil || limit > 0 && len(page.Contacts) > limit || pages > 7 {
+				t.Fatalf("page %d: %+v, %v", pages, page, err)
+			}
+			got = append(got, page.Contacts...)
+			if q.Next = page.Next; q.Next == "" {
+				break
+			}
+		}
+		if !reflect.DeepEqual(got, people) {
+			t.Errorf("limit %d: %+v, want %+v", limit, got, people)
+		}
+	}
+	// One that moves to the front is not seen again, and no other is left out.
+	first, err := c.ChatPage(ctx, ChatQuery{All: true, Limit: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := c.Chats(ctx, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.PinChat(ctx, whole[6].ID, true); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := c.ChatPage(ctx, ChatQuery{All: true, Next: first.Next})
+	if err != nil || len(rest.Chats) != 2 || rest.Chats[0].ID != whole[4].ID || rest.Chats[1].ID != whole[5].ID {
+		t.Errorf("%+v, %v", rest, err)
+	}
+	for _, q := range []ChatQuery{{Limit: -1}, {Next: "?"}, {Next: "AA"}, {Next: "AgAAAAAAAAAAMA"}} {
+		if _, err := c.ChatPage(ctx, q); fault.KindOf(err) != fault.Usage {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	for _, q := range []ContactQuery{{Limit: -1}, {Next: "?"}} {
+		if _, err := c.ContactPage(ctx, q); fault.KindOf(err) != fault.Usage {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}

@@ -1,11 +1,9 @@
 package parley
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
@@ -36,17 +34,12 @@ func named(c contact.Contact, name string) bool {
 
 // Contacts returns everybody the account knows, by name.
 func (c *Client) Contacts(context.Context) ([]Contact, error) {
-	known, err := c.stack.Contacts()
+	all, err := c.stack.ShowContacts()
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	all := make([]Contact, 0, len(known))
-	for _, k := range known {
-		all = append(all, view.NewContact(k, now))
-	}
 	slices.SortFunc(all, func(a, b Contact) int {
-		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.PublicKey, b.PublicKey))
+		return strings.Compare(placeOfContact(a), placeOfContact(b))
 	})
 	return all, nil
 }
@@ -106,7 +99,7 @@ func (c *Client) with(ctx context.Context, who string, do func(key.Public) (cont
 	if err != nil {
 		return Contact{}, err
 	}
-	return view.NewContact(known, time.Now()), nil
+	return c.stack.ShowContact(known)
 }
 
 func errSelf() error { return fault.New(fault.Usage, "that is this account itself") }

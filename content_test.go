@@ -136,7 +136,6 @@ func TestTrace(t *testing.T) {
 		func() (Message, error) { return c.Edit(ctx, id, "two", EditOptions{}) },
 		func() (Message, error) { return c.Unreact(ctx, id, "👍") },
 		func() (Message, error) { return c.Unpin(ctx, id) },
-		func() (Message, error) { return c.Delete(ctx, id) },
 	} {
 		if _, err := do(); err != nil {
 			t.Fatal(err)
@@ -144,6 +143,15 @@ func TestTrace(t *testing.T) {
 	}
 	trace, err := c.Trace(ctx, id)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if len(trace.Waiting) == 0 || trace.Waiting[0].Hash.IsZero() || trace.Waiting[0].ContentTopic == "" || trace.Waiting[0].Bytes == 0 {
+		t.Errorf("waiting %+v", trace.Waiting)
+	}
+	if _, err := c.Delete(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if trace, err = c.Trace(ctx, id); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -155,9 +163,6 @@ func TestTrace(t *testing.T) {
 	}
 	if want := []string{"sent", "reacted👍", "pinned", "edited", "retracted👍", "unpinned", "deleted"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
-	}
-	if len(trace.Waiting) == 0 || trace.Waiting[0].Hash.IsZero() || trace.Waiting[0].ContentTopic == "" || trace.Waiting[0].Bytes == 0 {
-		t.Errorf("waiting %+v", trace.Waiting)
 	}
 	if !trace.Message.Deleted || trace.Message.Text != "" {
 		t.Errorf("%+v", trace.Message)

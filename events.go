@@ -36,8 +36,14 @@ const (
 	EventReaction       = stack.EventReaction       // ReactionChange
 	EventPin            = stack.EventPin            // Pin
 	EventChat           = stack.EventChat           // Chat
+	EventDraft          = stack.EventDraft          // Draft
 	EventGroup          = stack.EventGroup          // GroupChange
 	EventGroupRequest   = stack.EventGroupRequest   // GroupRequest
+
+	EventCommunity        = stack.EventCommunity        // CommunityChange
+	EventCommunityRequest = stack.EventCommunityRequest // CommunityRequest
+	EventCommunityLost    = stack.EventCommunityLost    // CommunityLost
+
 	EventContact        = stack.EventContact        // Contact
 	EventContactRequest = stack.EventContactRequest // ContactRequest
 	EventPicture        = stack.EventPicture        // ContactPicture
@@ -64,6 +70,11 @@ type (
 	ReactionChange = view.ReactionChange
 	// GroupChange is one thing that changed in a private group.
 	GroupChange = view.GroupChange
+	// CommunityChange is one thing that changed in a community.
+	CommunityChange = view.CommunityChange
+	// CommunityLost is that messages of a community are missing, and nobody has
+	// them.
+	CommunityLost = view.CommunityLost
 	// ContactRequest is that somebody asks to become a contact.
 	ContactRequest = view.ContactRequest
 	// ContactPicture is that somebody's profile picture is another one.

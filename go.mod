@@ -38,6 +38,7 @@ require (
 	golang.org/x/term v0.46.0
 	golang.org/x/text v0.42.0
 	google.golang.org/protobuf v1.36.12
+	rsc.io/qr v0.2.0
 )
 
 require (
@@ -150,7 +151,6 @@ require (
 	golang.org/x/tools v0.50.0 // indirect
 	lukechampine.com/adiantum v1.1.1 // indirect
 	lukechampine.com/blake3 v1.4.1 // indirect
-	rsc.io/qr v0.2.0 // indirect
 )
 
 tool google.golang.org/protobuf/cmd/protoc-gen-go

@@ -213,6 +213,10 @@ func (c *Client) resolveAll(ctx context.Context, people []string) (keys []key.Pu
 	return keys, nil
 }
 
+// GroupEntry is something that was done to a private group, in the history that
+// its chat shows.
+type GroupEntry = view.GroupEntry
+
 // GroupRequest is somebody's request to be added to a group.
 type GroupRequest = view.GroupRequest
 

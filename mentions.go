@@ -8,8 +8,11 @@ import (
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/community"
+	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
+	"github.com/parley-im/parley/storage"
 )
 
 // Mentionable is somebody whom a text that is being typed can mention.
@@ -67,14 +70,21 @@ func (c *Client) callable(id string) (people []chat.Callable, err error) {
 		keys = append(keys, peer)
 	} else {
 		room, err := c.stack.Chat(id)
-		if err != nil || room.Kind != message.PrivateGroup {
-			return nil, err
-		}
-		g, err := c.stack.Group(id)
 		if err != nil {
 			return nil, err
 		}
-		keys = g.Members
+		switch room.Kind {
+		case message.PrivateGroup:
+			g, err := c.stack.Group(id)
+			if err != nil {
+				return nil, err
+			}
+			keys = g.Members
+		case message.Community:
+			return c.callableMembers(id)
+		default:
+			return nil, nil
+		}
 	}
 	for _, pub := range keys {
 		if pub == c.Self() {
@@ -84,9 +94,54 @@ func (c *Client) callable(id string) (people []chat.Callable, err error) {
 		if err != nil {
 			return nil, err
 		}
-		people = append(people, chat.Callable{
-			Key: pub, Sure: []string{known.Nickname, verified(known)}, Said: []string{known.DisplayName, account.Alias(pub)},
-		})
+		people = append(people, newCallable(known))
 	}
 	return people, nil
+}
+
+func newCallable(known contact.Contact) chat.Callable {
+	return chat.Callable{
+		Key: known.Key, Sure: []string{known.Nickname, verified(known)}, Said: []string{known.DisplayName, account.Alias(known.Key)},
+	}
+}
+
+// callableMembers returns the other members of a channel's community. Most are
+// strangers, who say what they are called with what they write: those who wrote
+// lately can be called by that.
+func (c *Client) callableMembers(id string) (people []chat.Callable, err error) {
+	k, _, err := community.SplitChannelID(id)
+	if err != nil {
+		return nil, err
+	}
+	known, err := c.stack.Community(k)
+	if err != nil {
+		return nil, err
+	}
+	latest, err := c.stack.Page(storage.PageQuery{Chat: id, Limit: storage.MaxPage})
+	if err != nil {
+		return nil, err
+	}
+	said := make(map[key.Public]string)
+	for _, m := range latest.Messages {
+		said[m.From] = m.Author.DisplayName
+	}
+	err = c.db.View(func(tx *storage.Tx) error {
+		for _, m := range known.Description.Members {
+			pub, err := m.ID.Key()
+			if err != nil || pub == c.Self() {
+				continue
+			}
+			one, err := tx.Contact(pub)
+			if err != nil {
+				return err
+			}
+			called := newCallable(one)
+			if name := said[pub]; name != "" && one.DisplayName == "" {
+				called.Said = append([]string{name}, called.Said...)
+			}
+			people = append(people, called)
+		}
+		return nil
+	})
+	return people, err
 }

@@ -129,6 +129,10 @@ type PageQuery struct {
 	// Oldest asks for the messages next to After or Since instead of the
 	// newest ones.
 	Oldest bool
+	// Around is the id of a message that the page is to be about, such as one
+	// that was found: with what was said before and after it in its chat. Of
+	// the others only Chat, which must be that chat, and Limit go with it.
+	Around string
 	// Limit is how many at most; 0 for 50, never more than 500.
 	Limit int
 }
@@ -140,11 +144,19 @@ type MessagePage struct {
 	// when the oldest were asked for. It is empty when there is no more. A page
 	// may be shorter than its limit, and even empty, and have a next one.
 	Next string `json:"next,omitempty"`
+	// Older and Newer are for pages about a message, instead of Next: the one
+	// asks for the page before as Before of a query, the other for the page
+	// behind as After of one for the oldest.
+	Older string `json:"older,omitempty"`
+	Newer string `json:"newer,omitempty"`
 }
 
 // Page returns a page of messages. What comes or goes meanwhile does not shift
 // it: going on from page to page visits every message once.
 func (c *Client) Page(ctx context.Context, q PageQuery) (MessagePage, error) {
+	if q.Around != "" {
+		return c.pageAround(ctx, q)
+	}
 	query, err := c.pageQuery(ctx, q)
 	if err != nil {
 		return MessagePage{}, err
@@ -155,7 +167,36 @@ func (c *Client) Page(ctx context.Context, q PageQuery) (MessagePage, error) {
 	}
 	slices.Reverse(page.Messages)
 	shown, err := c.stack.Show(page.Messages)
-	return MessagePage{shown, page.Next.String()}, err
+	return MessagePage{Messages: shown, Next: page.Next.String()}, err
+}
+
+func (c *Client) pageAround(ctx context.Context, q PageQuery) (MessagePage, error) {
+	only := PageQuery{Chat: q.Chat, Around: q.Around, Limit: q.Limit}
+	if q != only {
+		return MessagePage{}, fault.New(fault.Usage, "a page about a message is not bounded otherwise")
+	}
+	if q.Limit < 0 {
+		return MessagePage{}, fault.New(fault.Usage, "the limit is below zero")
+	}
+	m, err := c.message(q.Around)
+	if err != nil {
+		return MessagePage{}, err
+	}
+	if q.Chat != "" {
+		id, err := c.ResolveChat(ctx, q.Chat)
+		if err != nil {
+			return MessagePage{}, err
+		}
+		if id != m.Chat {
+			return MessagePage{}, fault.New(fault.Usage, "message %s is not in this chat", q.Around)
+		}
+	}
+	page, err := c.stack.PageAround(m.ID, q.Limit)
+	if err != nil {
+		return MessagePage{}, err
+	}
+	shown, err := c.stack.Show(page.Messages)
+	return MessagePage{Messages: shown, Older: page.Older.String(), Newer: page.Newer.String()}, err
 }
 
 // pageQuery reads what people ask for.

@@ -347,8 +347,12 @@ type Status struct {
 // BrokenSession is a session that is broken, or was and is healed.
 type BrokenSession = view.Session
 
-// Synced is what data synchronisation took, by direction, kind and peer.
+// Synced is what data synchronisation took, by direction, kind and peer, and in
+// the channels of communities.
 type Synced = stack.Synced
+
+// CommunitySynced is what the channel of one community took.
+type CommunitySynced = stack.CommunitySynced
 
 // Status returns the client's state.
 func (c *Client) Status(context.Context) (Status, error) {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 
+	"rsc.io/qr"
+
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/app/contact"
 	"github.com/parley-im/parley/app/picture"
@@ -16,6 +18,21 @@ type Profile = view.Profile
 
 // Profile returns what others are told about us.
 func (c *Client) Profile(context.Context) (Profile, error) { return c.stack.ShowProfile() }
+
+// ProfileQR returns the link by which others add us as a QR code, a PNG, for
+// them to scan.
+func (c *Client) ProfileQR(ctx context.Context) (Picture, error) {
+	p, err := c.Profile(ctx)
+	if err != nil {
+		return Picture{}, err
+	}
+	code, err := qr.Encode(p.Link, qr.L)
+	if err != nil {
+		return Picture{}, fault.Wrap(fault.Internal, "making the QR code", err)
+	}
+	side := code.Image().Bounds()
+	return Picture{picture.PNG.MIME(), side.Dx(), side.Dy(), code.PNG()}, nil
+}
 
 // ProfileChange is what is to be told about us from now on; nil stays as it is.
 type ProfileChange struct {

@@ -40,10 +40,18 @@ func (c *Client) Resolve(ctx context.Context, text string) (key.Public, error) {
 }
 
 // ResolveChat turns what people write for a chat into its id: whatever Resolve
-// takes for the chat with somebody, and the id or the name of a group.
+// takes for the chat with somebody, the id or the name of a group, and for a
+// channel its id, its share URL, or COMMUNITY/CHANNEL by names or ids.
 func (c *Client) ResolveChat(ctx context.Context, text string) (string, error) {
+	if id := writtenChannel(text); id != "" {
+		return id, nil
+	}
 	text, pub := written(text)
 	if !pub.IsZero() {
+		if _, err := c.stack.Community(pub); err == nil {
+			return "", fault.New(fault.Usage, "%s is a community, where one speaks in channels", pub.CompressedHex()).
+				WithHint("write COMMUNITY/CHANNEL, as `parley community show` shows them")
+		}
 		return chat.OneToOneID(pub), nil
 	}
 	groups, err := c.groupsCalled(text)
@@ -62,6 +70,11 @@ func (c *Client) ResolveChat(ctx context.Context, text string) (string, error) {
 		found = append(found, chat.OneToOneID(pub))
 	}
 	found = append(found, groups...)
+	if len(found) == 0 {
+		if found, err = c.channelsCalled(text); err != nil {
+			return "", err
+		}
+	}
 	switch len(found) {
 	case 1:
 		return found[0], nil
@@ -71,9 +84,9 @@ func (c *Client) ResolveChat(ctx context.Context, text string) (string, error) {
 			return chat.OneToOneID(pub), err
 		}
 		return "", fault.New(fault.NotFound, "nobody is known as %q, and no group is called so", text).
-			WithHint("give a key (zQ3sh… or 0x04…), a share URL, the name of a contact, or the id or name of a group")
+			WithHint("give a key (zQ3sh… or 0x04…), a share URL, the name of a contact, the id or name of a group, or COMMUNITY/CHANNEL")
 	}
-	return "", fault.New(fault.Conflict, "%d contacts and groups are called %q", len(found), text).
+	return "", fault.New(fault.Conflict, "%d chats are called %q", len(found), text).
 		WithHint("give the key or the id, as `parley contact list` and `parley group list` show it")
 }
 

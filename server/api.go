@@ -33,8 +33,10 @@ func (a *apiServer) register(api huma.API) {
 	a.registerContent(api)
 	a.registerChats(api)
 	a.registerGroups(api)
+	a.registerCommunities(api)
 	a.registerActivities(api)
 	a.registerProfile(api)
+	a.registerDevices(api)
 }
 
 func operation(id, method, path, summary string) huma.Operation {
@@ -52,6 +54,16 @@ type pictureBody struct {
 // pictured turns a picture into a response that a browser shows as nothing else.
 func pictured(p parley.Picture, err error) (*pictureBody, error) {
 	return file(p.Type, p.Data, err)
+}
+
+// fresh is pictured for what follows from something that can change at any
+// time.
+func fresh(p parley.Picture, err error) (*pictureBody, error) {
+	body, err := pictured(p, err)
+	if err == nil {
+		body.CacheControl = "no-store"
+	}
+	return body, err
 }
 
 func file(media string, data []byte, err error) (*pictureBody, error) {
@@ -85,6 +97,14 @@ func (a *apiServer) registerContacts(api huma.API) {
 	huma.Register(api, operation("list-contacts", http.MethodGet, "/contacts", "Everybody the account knows"),
 		func(ctx context.Context, _ *struct{}) (*body[[]parley.Contact], error) {
 			return answer(a.client.Contacts(ctx))
+		})
+	type page struct {
+		Next  string `query:"next" doc:"What the page before gave as next"`
+		Limit int    `query:"limit" minimum:"0" maximum:"500" doc:"At most so many; 0 is 50"`
+	}
+	huma.Register(api, operation("page-contacts", http.MethodGet, "/pages/contacts", "A page of those whom the account knows, by name"),
+		func(ctx context.Context, in *page) (*body[parley.ContactPage], error) {
+			return answer(a.client.ContactPage(ctx, parley.ContactQuery(*in)))
 		})
 	huma.Register(api, operation("get-contact", http.MethodGet, "/contacts/{who}", "One contact"),
 		func(ctx context.Context, in *who) (*body[parley.Contact], error) {

@@ -13,7 +13,7 @@ import (
 
 // chatName names a chat in a path.
 type chatName struct {
-	Chat string `path:"chat" doc:"A key in any form, a share URL, the name of a contact, or the id or name of a group"`
+	Chat string `path:"chat" doc:"A key in any form, a share URL, the name of a contact, the id or name of a group, or COMMUNITY/CHANNEL"`
 }
 
 func (a *apiServer) registerChats(api huma.API) {
@@ -23,6 +23,15 @@ func (a *apiServer) registerChats(api huma.API) {
 	huma.Register(api, operation("list-chats", http.MethodGet, "/chats", "Chats with unread counts and last message: pinned ones first, then the newest"),
 		func(ctx context.Context, in *list) (*body[[]parley.Chat], error) {
 			return answer(a.client.Chats(ctx, in.All))
+		})
+	type page struct {
+		All   bool   `query:"all" doc:"Also chats that do not belong into a list: of strangers, and deleted ones"`
+		Next  string `query:"next" doc:"What the page before gave as next"`
+		Limit int    `query:"limit" minimum:"0" maximum:"500" doc:"At most so many; 0 is 50"`
+	}
+	huma.Register(api, operation("page-chats", http.MethodGet, "/pages/chats", "A page of the list of chats"),
+		func(ctx context.Context, in *page) (*body[parley.ChatPage], error) {
+			return answer(a.client.ChatPage(ctx, parley.ChatQuery(*in)))
 		})
 	huma.Register(api, operation("get-chat", http.MethodGet, "/chats/{chat}", "One chat"),
 		func(ctx context.Context, in *chatName) (*body[parley.Chat], error) {

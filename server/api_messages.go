@@ -20,7 +20,7 @@ const (
 // sendRequest is what is to be said.
 type sendRequest struct {
 	Body struct {
-		To      string        `json:"to" minLength:"1" doc:"A key in any form, a share URL, the name of a contact, or the id or name of a group"`
+		To      string        `json:"to" minLength:"1" doc:"A key in any form, a share URL, the name of a contact, the id or name of a group, or COMMUNITY/CHANNEL"`
 		Text    string        `json:"text,omitempty" minLength:"1" doc:"Needed unless there is something else"`
 		ReplyTo string        `json:"reply_to,omitempty" doc:"Id of the message this one answers"`
 		Images  [][]byte      `json:"images,omitempty" doc:"PNG, JPEG, WebP or GIF in base64; several are an album, a message each"`
@@ -83,6 +83,7 @@ func (a *apiServer) registerMessages(api huma.API) {
 		After  string `query:"after" doc:"Only messages after this place: next of a page of the oldest"`
 		Since  uint64 `query:"since" doc:"Only messages with a newer clock, in milliseconds"`
 		Oldest bool   `query:"oldest" doc:"Those next to after or since instead of the newest"`
+		Around string `query:"around" doc:"The id of a message: those before and after it in its chat, with no other bounds"`
 		Limit  int    `query:"limit" minimum:"0" maximum:"500" doc:"At most so many; 0 is 50"`
 	}
 	huma.Register(api, operation("page-messages", http.MethodGet, "/messages/page", "A page of messages, in order"),
@@ -161,6 +162,7 @@ func (a *apiServer) registerChanges(api huma.API) {
 	}{
 		{"pin", "Pin a message to the top of its chat, for everybody there", a.client.Pin},
 		{"unpin", "Take a pin back", a.client.Unpin},
+		{"retry", "Send a message of ours that failed once more, as the same message", a.client.Resend},
 	} {
 		huma.Register(api, operation(verb.name+"-message", http.MethodPost, "/messages/{id}/"+verb.name, verb.summary),
 			func(ctx context.Context, in *messageID) (*body[parley.Message], error) {

@@ -15,6 +15,10 @@ func (a *apiServer) registerProfile(api huma.API) {
 		func(ctx context.Context, _ *struct{}) (*body[parley.Profile], error) {
 			return answer(a.client.Profile(ctx))
 		})
+	huma.Register(api, fileOperation("profile-qr", "/profile/qr", "The link by which others add us, as a QR code", "image/png"),
+		func(ctx context.Context, _ *struct{}) (*pictureBody, error) {
+			return fresh(a.client.ProfileQR(ctx))
+		})
 	type change struct {
 		Body parley.ProfileChange
 	}

@@ -77,6 +77,9 @@ func TestChangeRoutes(t *testing.T) {
 	if page := got[parley.MessagePage](a, "/messages/page?oldest=true&limit=1&chat="+bob.Hex()); len(page.Messages) != 1 {
 		t.Errorf("page %+v", page)
 	}
+	if e := decode[Error](t, a.call(http.MethodPost, "/api/v1"+path+"/retry", "", http.StatusConflict)); !strings.Contains(e.Message, "has not failed") {
+		t.Errorf("%+v", e)
+	}
 	if m = made[parley.Message](a, path+"/delete", nil); !m.Deleted || m.DeletedBy == nil || m.DeletedForMe {
 		t.Errorf("deleted %+v", m)
 	}

@@ -225,7 +225,7 @@ const described = `
 	GET:/messages POST:/messages GET:/messages/page GET:/messages/{id} GET:/messages/{id}/trace GET:/search
 	GET:/messages/{id}/image GET:/messages/{id}/audio GET:/messages/{id}/links/{n}/image
 	POST:/messages/{id}/edit POST:/messages/{id}/delete POST:/messages/{id}/react POST:/messages/{id}/unreact
-	POST:/messages/{id}/pin POST:/messages/{id}/unpin
+	POST:/messages/{id}/pin POST:/messages/{id}/unpin POST:/messages/{id}/retry GET:/profile/qr GET:/pages/chats GET:/pages/contacts
 	GET:/chats GET:/chats/{chat} POST:/chats/{chat}/read POST:/chats/{chat}/mute POST:/chats/{chat}/unmute
 	POST:/chats/{chat}/clear POST:/chats/{chat}/delete POST:/chats/{chat}/pin POST:/chats/{chat}/unpin
 	GET:/chats/{chat}/pins GET:/chats/{chat}/draft GET:/chats/{chat}/mentionable POST:/chats/{chat}/draft
@@ -233,9 +233,22 @@ const described = `
 	POST:/groups/{group}/add POST:/groups/{group}/remove POST:/groups/{group}/admin POST:/groups/{group}/step-down
 	POST:/groups/{group}/join POST:/groups/{group}/leave POST:/groups/{group}/rename POST:/groups/{group}/color
 	POST:/groups/{group}/reject GET:/group-requests POST:/group-requests
+	GET:/communities POST:/communities GET:/communities/{community} GET:/communities/{community}/members
+	GET:/communities/{community}/picture GET:/communities/{community}/url GET:/community-tags GET:/community-requests
+	POST:/communities/{community}/follow POST:/communities/{community}/unfollow POST:/communities/{community}/join
+	POST:/communities/{community}/cancel POST:/communities/{community}/leave POST:/communities/{community}/share-addresses
+	POST:/communities/{community}/edit POST:/communities/{community}/accept POST:/communities/{community}/reject
+	POST:/communities/{community}/kick POST:/communities/{community}/ban POST:/communities/{community}/unban
+	POST:/communities/{community}/export-key POST:/communities/{community}/forget-key POST:/community-keys
+	POST:/communities/{community}/channels POST:/communities/{community}/channels/{channel}/edit
+	POST:/communities/{community}/channels/{channel}/move POST:/communities/{community}/channels/{channel}/delete
+	POST:/communities/{community}/categories POST:/communities/{community}/categories/{category}/rename
+	POST:/communities/{community}/categories/{category}/channels POST:/communities/{community}/categories/{category}/move
+	POST:/communities/{community}/categories/{category}/delete
 	GET:/activities GET:/activities/counts POST:/activities/read POST:/activities/{id}/state
 	GET:/profile POST:/profile POST:/profile/picture POST:/profile/picture/clear POST:/profile/presence
-	GET:/settings POST:/settings`
+	GET:/settings POST:/settings
+	GET:/devices POST:/devices/name POST:/devices/{device}/pair POST:/devices/{device}/unpair`
 
 // TestOpenAPI: the description names every call, and keys and ids are texts in
 // it, as they are on the wire.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/contact"
-	"github.com/parley-im/parley/app/share"
 	"github.com/parley-im/parley/stack"
 )
 
@@ -47,9 +46,8 @@ func all(text, pattern string) (found []string) {
 // markup are the ways by which a text could become markup or code.
 var markup = regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|document\.write|DOMParser|createContextualFragment|srcdoc|\beval\(|new Function|setTimeout\("|javascript:|document\.cookie|\.onclick\s*=\s*"`)
 
-// named are addresses that the files have as names and never ask: of SVG, and of
-// the links by which people are added.
-var named = []string{"http://www.w3.org/2000/svg", share.Base}
+// named are addresses that the files have as names and never ask: that of SVG.
+var named = []string{"http://www.w3.org/2000/svg"}
 
 // otherHost is an address with a host, in whatever way it is written.
 var otherHost = regexp.MustCompile(`(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[A-Za-z0-9\[]|@import|\burl\(|\bwss?:`)
@@ -197,11 +195,5 @@ func TestWebWords(t *testing.T) {
 		if !strings.Contains(files["activity.js"], string(kind)+`: "`) {
 			t.Errorf("the activity centre has no words for %s", kind)
 		}
-	}
-	// The link by which others add us.
-	bases := all(files["profile.js"], `const shareBase = "([^"]+)"`)
-	bob := stranger(t)
-	if want := (&share.URL{Kind: share.User, Key: bob}).String(); len(bases) != 1 || bases[0]+bob.String() != want {
-		t.Errorf("the page's link begins with %q, the link of somebody is %s", bases, want)
 	}
 }

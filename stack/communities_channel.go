@@ -108,11 +108,18 @@ func (s *Stack) channelAudience(t *step, room chat.Chat, k key.Public, uuid stri
 
 // addressChannel sends a message of ours to a channel.
 func (s *Stack) addressChannel(t *step, a audience, typ message.Type, body []byte) (message.ID, error) {
-	c := a.channel.community
-	if !mayIn(c, s.Self(), a.channel.uuid, typ) {
-		return message.ID{}, fault.New(fault.Denied, "in this channel of %q you may not do that", c.Description.Name)
+	if err := s.mayAddress(a, typ); err != nil {
+		return message.ID{}, err
 	}
-	return s.send(t, outgoing{kind: message.Community, typ: typ, body: body, community: c.Key})
+	return s.send(t, outgoing{kind: message.Community, typ: typ, body: body, community: a.channel.community.Key, channel: a.channel.uuid})
+}
+
+// mayAddress tells whether we may send a type of message to a channel.
+func (s *Stack) mayAddress(a audience, typ message.Type) error {
+	if c := a.channel.community; !mayIn(c, s.Self(), a.channel.uuid, typ) {
+		return fault.New(fault.Denied, "in this channel of %q you may not do that", c.Description.Name)
+	}
+	return nil
 }
 
 // moderates tells whether somebody may delete what others wrote there.

@@ -40,8 +40,9 @@ func (s *Stack) Receive(e Envelope) error {
 	e.community = community
 	return s.update(func(t *step) error {
 		fresh, err := t.MarkSeen(e.Hash, t.now)
-		// What a channel lacks it may have seen when it was of no use there. On
-		// topics of communities, nothing happens twice for that.
+		// What a channel lacks it may have seen when it had no room for it, or
+		// before the community was left and followed again. On topics of
+		// communities, nothing happens twice for that.
 		again := e.lookedUp && !community.IsZero()
 		if err != nil || !fresh && !again {
 			return err

@@ -31,6 +31,12 @@ type Network struct {
 	Stores []string `json:"stores,omitempty"`
 	// SDS is how messages of communities are made reliable.
 	SDS SDSMode `json:"sds,omitempty"`
+	// ChannelTopics publishes what is said in a community's channels a second
+	// time, on the content topic of each channel, for clients that listen
+	// nowhere else: the JavaScript client and status-go before the topic that
+	// all channels share. It doubles what content costs. Both topics are always
+	// listened to.
+	ChannelTopics bool `json:"channel_topics,omitempty"`
 }
 
 // SDSMode says what is sent of Scalable Data Sync, the reliability of
@@ -131,10 +137,10 @@ const (
 // presets are the networks known by name.
 func presets() []Network {
 	return []Network{
-		{Name: NetworkProd, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, SDS: SDSNone, Bootstrap: []string{
+		{Name: NetworkProd, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, SDS: SDSNone, ChannelTopics: true, Bootstrap: []string{
 			"enrtree://AMOJVZX4V6EXP7NTJPMAYJYST2QP6AJXYW76IU6VGJS7UVSNDYZG4@boot.prod.status.nodes.status.im",
 		}},
-		{Name: NetworkStaging, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, SDS: SDSNone, Bootstrap: []string{
+		{Name: NetworkStaging, Cluster: statusCluster, Shards: deployed(), MaxFrame: statusMaxFrame, SDS: SDSNone, ChannelTopics: true, Bootstrap: []string{
 			"enrtree://AI4W5N5IFEUIHF5LESUAOSMV6TKWF2MB6GU2YK7PU4TYUGUNOCEPW@boot.staging.status.nodes.status.im",
 		}},
 		{Name: NetworkLocal, Cluster: statusCluster, Shards: specified(), SDS: SDSStandard},

@@ -29,6 +29,8 @@ type outgoing struct {
 	// community is the one it belongs to; its members hear it, or, of a request,
 	// its control node.
 	community key.Public
+	// channel is the UUID of that community's channel, for content.
+	channel string
 	// by signs the message when that is not our chat key: a community's.
 	by key.Private
 }
@@ -56,21 +58,29 @@ func (s *Stack) send(t *step, m outgoing) (message.ID, error) {
 	if rule.Reliability == message.MVDS {
 		return id, s.sync(t, m, id, raw)
 	}
+	return id, s.sendSigned(t, rule, m, id, raw)
+}
+
+// sendSigned takes a signed message onward that is none of MVDS's.
+func (s *Stack) sendSigned(t *step, rule message.Rule, m outgoing, id message.ID, raw []byte) error {
 	f := frame{rule: rule, data: raw, refs: []message.ID{id}, ephemeral: rule.IsEphemeral(m.body), community: m.community}
 	if rule.Reliability == message.SDS && !f.ephemeral {
 		if err := s.synchronise(t, &f); err != nil {
-			return id, err
+			return err
 		}
 	}
 	if len(m.to) == 0 {
-		return id, s.carry(t, f)
+		if err := s.carry(t, f); err != nil {
+			return err
+		}
+		return s.copyToChannel(t, f, m.channel, raw)
 	}
 	for _, f.to = range m.to {
 		if err := s.carry(t, f); err != nil {
-			return id, err
+			return err
 		}
 	}
-	return id, nil
+	return nil
 }
 
 // sync hands a signed message to the reliability layer, for each recipient.
@@ -179,6 +189,8 @@ type frame struct {
 	// in its channel.
 	community key.Public
 	synced    string
+	// channel is the UUID of the channel on whose own topic this is a copy.
+	channel string
 }
 
 // carry is the lower half of the road out:
@@ -199,6 +211,9 @@ func (s *Stack) ship(t *step, f frame, encrypted []byte, r route) error {
 	segments, err := segment.Split(encrypted, s.segmentSize)
 	if err != nil {
 		return err
+	}
+	if f.channel != "" && len(segments) > 1 {
+		return nil // see copyToChannel
 	}
 	topics := s.publishTopics(f)
 	var large *storage.Transfer

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/parley-im/parley/account/key"
@@ -13,31 +14,39 @@ import (
 	"github.com/parley-im/parley/storage"
 )
 
-// keepUnsent keeps what the reliability layer has given up, if a message of a
-// chat has failed by it, for who wants to try again.
+// keepUnsent keeps what MVDS has given up for one of those it is for.
 func (s *Stack) keepUnsent(t *step, ref *storagepb.MessageRef, e mvds.Expired) error {
+	return s.keepSigned(t, ref, storage.Unsent{Raw: e.Message.Body, Timestamp: e.Message.Timestamp, To: []key.Public{e.Peer}})
+}
+
+// keepSigned keeps what the reliability layer has given up, if a message of a
+// chat has failed by it, for who wants to try again.
+func (s *Stack) keepSigned(t *step, ref *storagepb.MessageRef, given storage.Unsent) error {
 	id := message.ID(ref.GetApplicationId())
 	m, ok, err := t.Message(id)
-	if err != nil || !ok || m.State != chat.Failed || m.Deleted != nil || len(e.Message.Body) == 0 {
+	if err != nil || !ok || m.State != chat.Failed || m.Deleted != nil || len(given.Raw) == 0 {
 		return err
 	}
 	u, known, err := t.Unsent(id)
 	if err != nil {
 		return err
 	}
-	if !known {
-		u = storage.Unsent{Type: ref.GetType(), Raw: e.Message.Body, Timestamp: e.Message.Timestamp}
+	if known {
+		given.Raw, given.Timestamp = u.Raw, u.Timestamp
+		for _, peer := range given.To {
+			if !slices.Contains(u.To, peer) {
+				u.To = append(u.To, peer)
+			}
+		}
+		given.To = u.To
 	}
-	if slices.Contains(u.To, e.Peer) {
-		return nil
-	}
-	u.To = append(u.To, e.Peer)
-	return t.PutUnsent(id, u)
+	given.Type = ref.GetType()
+	return t.PutUnsent(id, given)
 }
 
 // Resend tries a message of ours that failed once more: the same signed bytes
 // under the same id, to those who have not acknowledged them and hear the chat
-// still.
+// still; in a community, to all of it.
 func (s *Stack) Resend(id message.ID) (m *chat.Message, err error) {
 	err = s.update(func(t *step) error {
 		var ok bool
@@ -65,12 +74,11 @@ func (s *Stack) Resend(id message.ID) (m *chat.Message, err error) {
 		if !ok {
 			return fault.New(fault.Conflict, "what was signed then is not kept").WithHint("send it as a new message")
 		}
-		to := slices.DeleteFunc(u.To, func(k key.Public) bool { return !a.reaches(k) })
-		if len(to) == 0 {
-			return fault.New(fault.Conflict, "those to whom it was sent are not in the chat any more").
-				WithHint("send it as a new message")
+		again := s.syncAgain
+		if a.room.Kind == message.Community {
+			again = s.channelAgain
 		}
-		if err := s.syncAgain(t, id, u, to); err != nil {
+		if err := again(t, a, id, u); err != nil {
 			return err
 		}
 		if err := s.setState(t, id, view.StateChange{State: chat.Pending}); err != nil {
@@ -90,10 +98,29 @@ func (a audience) reaches(who key.Public) bool {
 	return a.group.IsMember(who)
 }
 
-// syncAgain hands the reliability layer what it has given up. It is the same
-// message to it, too, so that an acknowledgement counts whichever time it is
-// for.
-func (s *Stack) syncAgain(t *step, id message.ID, u storage.Unsent, to []key.Public) error {
+// channelAgain says once more in a channel what SDS has given up. To SDS it is
+// another message; whoever has the first knows it by the application's id.
+func (s *Stack) channelAgain(t *step, a audience, id message.ID, u storage.Unsent) error {
+	typ := message.Type(u.Type)
+	if err := s.mayAddress(a, typ); err != nil {
+		return err
+	}
+	rule, ok := message.RuleFor(typ, message.Community)
+	if !ok {
+		return fmt.Errorf("no rule for %s", message.Name(typ))
+	}
+	m := outgoing{kind: message.Community, typ: typ, community: a.channel.community.Key, channel: a.channel.uuid}
+	return s.sendSigned(t, rule, m, id, u.Raw)
+}
+
+// syncAgain hands MVDS what it has given up. It is the same message to it, too,
+// so that an acknowledgement counts whichever time it is for.
+func (s *Stack) syncAgain(t *step, a audience, id message.ID, u storage.Unsent) error {
+	to := slices.DeleteFunc(u.To, func(k key.Public) bool { return !a.reaches(k) })
+	if len(to) == 0 {
+		return fault.New(fault.Conflict, "those to whom it was sent are not in the chat any more").
+			WithHint("send it as a new message")
+	}
 	for _, peer := range to {
 		ref, err := s.mvds.Append(t.Core("mvds"), t.now, mvds.Message{
 			Group: mvds.OneToOneGroup(s.Self(), peer), Timestamp: u.Timestamp, Body: u.Raw,

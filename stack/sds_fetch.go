@@ -85,9 +85,10 @@ func (s *Stack) lookUp(ctx context.Context, transport Transport) error {
 }
 
 // lookUpIn asks store nodes, one after the other, for messages of a community,
-// also for those that were here: who has just come does not keep what was said
-// before, and yet others depend on it. Hints may be wrong, so a node that has
-// none of them is no worse for it. Only errors of the database are returned.
+// also for those whose envelopes were here: for what the channel had no room, and
+// what came before the community was left and followed again, it needs once more.
+// Hints may be wrong, so a node that has none of them is no worse for it. Only
+// errors of the database are returned.
 func (s *Stack) lookUpIn(ctx context.Context, p *panel, community key.Public, hashes []wakumessage.Hash) error {
 	control, content := s.network.CommunityTopics(community)
 	topics := slices.Concat(control, content)

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/app/message"
+	"github.com/parley-im/parley/internal/kv"
 	apppb "github.com/parley-im/parley/pb/app"
 	encryptionpb "github.com/parley-im/parley/pb/encryption"
 	"github.com/parley-im/parley/reliability/sds"
@@ -308,4 +309,15 @@ func textsOf(t testing.TB, s *Stack, id string) (texts []string) {
 	}
 	slices.Sort(texts)
 	return texts
+}
+
+// storeOf is a copy of the state of a community's channel.
+func storeOf(t testing.TB, s *Stack, w *town) kv.Store {
+	t.Helper()
+	st := kv.NewMemory()
+	err := s.db.View(func(tx *storage.Tx) error { return channelStore(tx, w.Key).Scan("", st.Put) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
 }

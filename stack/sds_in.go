@@ -174,16 +174,8 @@ func (s *Stack) settleChannel(t *step, in *followed, r *sds.Result, by key.Publi
 			return err
 		}
 	}
-	for _, id := range r.Failed {
-		change := view.StateChange{State: chat.Failed, Why: "nobody in the community has acknowledged it"}
-		alone, err := s.alone(t.Tx, in.key)
-		if err != nil {
-			return err
-		}
-		if alone {
-			change = view.StateChange{}
-		}
-		if err := s.settleOwn(t, in, id, change); err != nil {
+	for _, given := range r.Failed {
+		if err := s.failOwn(t, in, given); err != nil {
 			return err
 		}
 	}
@@ -199,6 +191,27 @@ func (s *Stack) settleChannel(t *step, in *followed, r *sds.Result, by key.Publi
 	}
 	s.channels.settled(in.key, r)
 	return s.tellLost(t, in, r.Lost)
+}
+
+// failOwn fails a message of ours that nobody has acknowledged, and keeps it for
+// who wants to try again. Alone in a community there is nobody who could.
+func (s *Stack) failOwn(t *step, in *followed, given sds.GivenUp) error {
+	ref, ok, err := t.Ref(channelRef(in.key, given.ID))
+	if err != nil || !ok {
+		return err
+	}
+	alone, err := s.alone(t.Tx, in.key)
+	if err != nil {
+		return err
+	}
+	if alone {
+		return s.settleOwn(t, in, given.ID, view.StateChange{})
+	}
+	change := view.StateChange{State: chat.Failed, Why: "nobody in the community has acknowledged it"}
+	if err := s.settleOwn(t, in, given.ID, change); err != nil {
+		return err
+	}
+	return s.keepSigned(t, ref, storage.Unsent{Raw: given.Content})
 }
 
 // settleOwn ends the wait for a message of ours, and brings it into a state

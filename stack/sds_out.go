@@ -78,8 +78,8 @@ func (s *Stack) publishTopics(f frame) []string {
 func (s *Stack) encryptForCommunity(t *step, f frame) ([]byte, route, error) {
 	k := f.community
 	at := f.rule.Topic
-	if f.rule.Also == message.TopicUniversal {
-		at = f.rule.Also // the copy for the community
+	if f.rule.Also == message.TopicUniversal || f.channel != "" {
+		at = f.rule.Also // the copy for the community, or for the channel
 	}
 	var to route
 	switch at {
@@ -89,6 +89,8 @@ func (s *Stack) encryptForCommunity(t *step, f frame) ([]byte, route, error) {
 		to = s.named(topic.CommunityName(k))
 	case message.TopicUniversal:
 		to = s.named(topic.UniversalName(k))
+	case message.TopicChannel:
+		to = s.named(topic.ChannelName(k, f.channel))
 	default:
 		return nil, to, fmt.Errorf("%s: not for a community", message.Name(f.rule.Type))
 	}
@@ -97,6 +99,19 @@ func (s *Stack) encryptForCommunity(t *step, f frame) ([]byte, route, error) {
 	}
 	sealed, err := s.session.SealPublic(t.Core("session"), t.now, s.rand, f.data)
 	return sealed, to, err
+}
+
+// copyToChannel publishes what is said in a channel once more, on the channel's
+// own content topic, where the network has clients that hear nothing else. Those
+// know no SDS, so it is the signed message alone, with the id by which whoever
+// hears both takes it for one; and some of them fail at segments, so a large
+// message has no copy. It has no part in the message's state either: that is
+// about the topic on which all others listen.
+func (s *Stack) copyToChannel(t *step, f frame, channel string, raw []byte) error {
+	if !s.network.ChannelTopics || f.rule.Also != message.TopicChannel || channel == "" {
+		return nil
+	}
+	return s.carry(t, frame{rule: f.rule, data: raw, ephemeral: f.ephemeral, community: f.community, channel: channel})
 }
 
 // broadcast takes what a channel has to say onto the road: own messages again,

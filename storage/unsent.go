@@ -15,7 +15,8 @@ type Unsent struct {
 	// seconds.
 	Raw       []byte `json:"raw"`
 	Timestamp int64  `json:"timestamp"`
-	// To are those who have not acknowledged it.
+	// To are those who have not acknowledged it, nobody in particular in a
+	// community.
 	To []key.Public `json:"to"`
 }
 

@@ -11,7 +11,7 @@ const tableHead = `# Application messages
 This table is written out of the program's own (package app/message), which is what every message is sent by.
 Sources: 62/STATUS-PAYLOADS; Status application protocols, Functional scope, Content topics and Ephemerality; Status MVDS usage; deployed clients.
 
-- **Topic**: what the content topic is derived from. *pairwise* is the recipient's partitioned topic, then the negotiated one; *community requests* is the topic of the control node's key.
+- **Topic**: what the content topic is derived from. *pairwise* is the recipient's partitioned topic, then the negotiated one; *community requests* is the topic of the control node's key; *(channel)* is a copy on the channel's own topic, on networks with older clients (*channel_topics* in the network file).
 - **Encryption**: *pairwise* is a double-ratchet message per device, *group key* the hash ratchet in gated communities and a public message in open ones, *raw* no encryption layer below the transport's.
 - **State**: *handled* is read by this version, and sent but for the names of threads (93), *later* is skipped when received, *retired* is sent by no current client.
 
@@ -62,7 +62,7 @@ func (s Scope) String() string { return named(scopeNames, uint8(s)) }
 
 var topicNames = []string{
 	"–", "pairwise", "personal", "contact code", "public chat", "community", "universal",
-	"community requests", "shard info", "push query",
+	"community requests", "shard info", "push query", "(channel)",
 }
 
 // String returns the rule in words.

@@ -93,6 +93,7 @@ const (
 	TopicCommunityRequests
 	TopicShardInfo // the community's id and -shard-info
 	TopicPushQuery // the hash of the queried key
+	TopicChannel   // the community's id and the channel's
 )
 
 // Ephemerality says whether a message is only of use now: not stored, not made
@@ -160,7 +161,8 @@ type Rule struct {
 	Chat  ChatKind
 	Scope Scope
 	Topic TopicRule
-	// Also is a second topic that gets a copy, TopicNone for none.
+	// Also is a second topic that gets a copy, TopicNone for none. TopicChannel
+	// is so only where the network says that older clients have to hear it.
 	Also        TopicRule
 	Ephemeral   Ephemerality
 	Reliability Reliability

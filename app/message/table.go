@@ -52,7 +52,7 @@ func in(chat ChatKind, t Type) Rule {
 		rule.Topic, rule.Encryption = TopicPublicChat, Public
 	case Community:
 		rule.Scope, rule.Shard = CommunityContent, ShardCommunityContent
-		rule.Topic, rule.Reliability, rule.Encryption = TopicUniversal, SDS, GroupKey
+		rule.Topic, rule.Also, rule.Reliability, rule.Encryption = TopicUniversal, TopicChannel, SDS, GroupKey
 	}
 	return rule
 }

@@ -69,7 +69,7 @@ func TestTableCoversEnumeration(t *testing.T) {
 		if r.Scope < GlobalControl || r.Scope > Local {
 			t.Errorf("%s/%s has no scope", Name(r.Type), r.Chat)
 		}
-		if r.Ephemeral > IfAutomatic || r.Reliability > SDS || r.Encryption > GroupKey || r.Shard > ShardLocal || r.Topic > TopicPushQuery {
+		if r.Ephemeral > IfAutomatic || r.Reliability > SDS || r.Encryption > GroupKey || r.Shard > ShardLocal || max(r.Topic, r.Also) > TopicChannel {
 			t.Errorf("%s/%s has a value outside its enumeration: %+v", Name(r.Type), r.Chat, r)
 		}
 	}
@@ -165,6 +165,9 @@ func TestTopics(t *testing.T) {
 	for _, r := range Rules() {
 		offWire := r.Type == apppb.ApplicationMetadataMessage_BACKED_UP_MESSAGE_BATCH ||
 			r.Type == apppb.ApplicationMetadataMessage_ANONYMOUS_METRIC_BATCH
+		if r.Topic == TopicChannel || (r.Also == TopicChannel) != (r.Chat == Community) {
+			t.Errorf("%s/%s: topics %s and %s; a channel's own topic has copies of content alone", Name(r.Type), r.Chat, r.Topic, r.Also)
+		}
 		if (r.Topic == TopicNone) != offWire {
 			t.Errorf("%s/%s: topic %s", Name(r.Type), r.Chat, r.Topic)
 		}

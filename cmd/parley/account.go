@@ -32,7 +32,7 @@ choose with --account.`,
 	},
 		a.accountCreateCommand(), a.accountRecoverCommand(), a.accountListCommand(), a.accountShowCommand(),
 		a.accountExportCommand(), a.accountImportCommand(), a.accountPasswordCommand(),
-		a.accountLinkCommand(), a.accountQRCommand(),
+		a.accountLinkCommand(), a.accountQRCommand(), a.accountSendCommand(), a.accountReceiveCommand(),
 	)
 }
 

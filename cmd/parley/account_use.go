@@ -8,7 +8,6 @@ import (
 
 	"github.com/parley-im/parley/app/share"
 	"github.com/parley-im/parley/internal/fault"
-	apppb "github.com/parley-im/parley/pb/app"
 )
 
 func (a *app) accountPasswordCommand() *cobra.Command {
@@ -61,13 +60,7 @@ the account made earlier still opens with the earlier password.`,
 }
 
 // link is the share URL of an account, with its name as the preview.
-func link(v accountView) string {
-	u := share.URL{Kind: share.User, Key: v.Key}
-	if v.Name != "" {
-		u.User = &apppb.UserUrlData{DisplayName: v.Name}
-	}
-	return u.String()
-}
+func link(v accountView) string { return share.Link(v.Key, v.Name) }
 
 // linked is the result of link and qr.
 type linked struct {

@@ -40,7 +40,8 @@ func (a *app) activityListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List what concerns you, the newest first",
 		Long: `List what concerns you, the newest first. Kinds are contact_request, mention, reply,
-group_invitation, group_addition, group_request and verification.`,
+group_invitation, group_addition, group_request, community_request, community_accepted,
+community_kicked and verification.`,
 		Example: "  parley activity list --unread\n  parley activity list --kind mention,reply --limit 5 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

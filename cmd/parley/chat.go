@@ -15,7 +15,8 @@ import (
 )
 
 // chatHelp tells how a chat can be named.
-const chatHelp = `CHAT is a key in any form, a share URL, the name of a contact, or the id or name of a group.`
+const chatHelp = `CHAT is a key in any form, a share URL, the name of a contact, the id or name of a group, or
+COMMUNITY/CHANNEL.`
 
 func (a *app) chatCommand() *cobra.Command {
 	return group(&cobra.Command{
@@ -77,7 +78,16 @@ func chatRow(c parley.Chat, now time.Time) []string {
 			last = "[" + strings.ReplaceAll(c.Last.ContentType, "_", " ") + "]"
 		}
 	}
-	return []string{shownName(c.Name, c.ID), strings.Join(notes, ", "), at, last, id}
+	return []string{chatName(c), strings.Join(notes, ", "), at, last, id}
+}
+
+// chatName is what a chat is called, a channel with its community.
+func chatName(c parley.Chat) string {
+	name := shownName(c.Name, c.ID)
+	if c.CommunityName != "" {
+		name = c.CommunityName + "/" + name
+	}
+	return name
 }
 
 func (a *app) printChat(c parley.Chat) error {
@@ -86,19 +96,28 @@ func (a *app) printChat(c parley.Chat) error {
 
 func (a *app) chatListCommand() *cobra.Command {
 	var all bool
+	var page listPage
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List chats with what is unread and the last message",
 		Long: `List chats with what is unread and the last message: pinned ones first, then those with
 the newest activity. With --all also those in which only strangers have written, and those
-that were deleted.`,
+that were deleted.
+
+` + pageHelp,
 		Example: "  parley chat list\n  parley chat list --json | jq 'select(.unread > 0)'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			chats, err := a.client().Chats(cmd.Context(), all)
+			chats, next, err := onePage(page,
+				func() ([]parley.Chat, error) { return a.client().Chats(cmd.Context(), all) },
+				func() ([]parley.Chat, string, error) {
+					p, err := a.client().ChatPage(cmd.Context(), parley.ChatQuery{All: all, Next: page.next, Limit: page.limit})
+					return p.Chats, p.Next, err
+				})
 			if err != nil {
 				return err
 			}
+			defer a.more(next)
 			if !a.json {
 				p, err := a.printer(cmd.Context(), a.client())
 				for i := 0; i < len(chats) && err == nil; i++ {
@@ -115,6 +134,7 @@ that were deleted.`,
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "also chats with strangers and deleted ones")
+	page.flags(c)
 	return c
 }
 
@@ -287,12 +307,13 @@ func (a *app) chatDraftCommand() *cobra.Command {
 	return c
 }
 
-// completeChat offers the contacts and groups of the running daemon, by name.
+// completeChat offers the contacts, groups and channels of the running daemon, by
+// name.
 func (a *app) completeChat(cmd *cobra.Command, args []string, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	people, done := a.completeContact(cmd, args, text)
 	if len(args) > 0 {
 		return nil, done
 	}
 	groups, _ := a.completeGroup(cmd, args, text)
-	return append(people, groups...), done
+	return append(append(people, groups...), a.completeCommunityChat(cmd)...), done
 }

@@ -88,17 +88,24 @@ it has arrived.
 }
 
 func (a *app) contactListCommand() *cobra.Command {
-	return &cobra.Command{
+	var page listPage
+	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List everybody the account knows",
-		Long:    "List everybody the account knows: contacts, requests of both sides, and who is blocked.",
+		Long:    "List everybody the account knows: contacts, requests of both sides, and who is blocked.\n\n" + pageHelp,
 		Example: "  parley contact list\n  parley contact list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := a.client().Contacts(cmd.Context())
+			all, next, err := onePage(page,
+				func() ([]parley.Contact, error) { return a.client().Contacts(cmd.Context()) },
+				func() ([]parley.Contact, string, error) {
+					p, err := a.client().ContactPage(cmd.Context(), parley.ContactQuery{Next: page.next, Limit: page.limit})
+					return p.Contacts, p.Next, err
+				})
 			if err != nil {
 				return err
 			}
+			defer a.more(next)
 			rows := make([][]string, 0, len(all))
 			for _, c := range all {
 				if a.json {
@@ -117,6 +124,8 @@ func (a *app) contactListCommand() *cobra.Command {
 			return table(a.out, rows...)
 		},
 	}
+	page.flags(c)
+	return c
 }
 
 // contactVerb makes a command that does one thing to one contact.

@@ -9,6 +9,7 @@ import (
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/encryption/session"
 	"github.com/parley-im/parley/reliability/mvds"
+	"github.com/parley-im/parley/stack"
 )
 
 // A session that is broken is a warning, with its cause, since when, and what to
@@ -65,10 +66,17 @@ func TestStatusOfSync(t *testing.T) {
 		},
 		Synced: parley.Synced{Sent: mvds.Usage{Payloads: mvds.Count{Count: 2, Bytes: 2500}, Messages: mvds.Count{Count: 2}, Retries: mvds.Count{Count: 1}, Acks: mvds.Count{Count: 1}}},
 	}
+	s.Synced.Communities = []parley.CommunitySynced{{
+		Community: "0x02ab", Acknowledged: 4,
+		Sent:     stack.ChannelTraffic{Messages: mvds.Count{Count: 5}, Again: mvds.Count{Count: 2}},
+		Received: stack.ChannelTraffic{Messages: mvds.Count{Count: 6}, PassedOn: mvds.Count{Count: 1}},
+		Repairs:  stack.ChannelOutcomes{Fetched: 3, Lost: 1},
+	}}
 	if err := writeStatus(&out, s, now); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"sent 2.5 kB in 2 payloads, 2 messages, 1 of them again, 1 acknowledgement\n", "received 0 B in 0 payloads\n", "device gone"} {
+	for _, want := range []string{"sent 2.5 kB in 2 payloads, 2 messages, 1 of them again, 1 acknowledgement\n", "received 0 B in 0 payloads\n", "device gone",
+		"0x02ab  5 messages sent, 4 acknowledged, 7 messages received, 2 sent again, 3 fetched from store nodes, 1 lost\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, &out)
 		}

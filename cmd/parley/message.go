@@ -16,12 +16,13 @@ import (
 func (a *app) messageCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "message",
-		Short: "Edit, delete, react to, pin and look at one message",
-		Long: `Edit, delete, react to, pin and look at one message. ID is its id 0x…, as
+		Short: "Edit, delete, retry, react to, pin and look at one message",
+		Long: `Edit, delete, retry, react to, pin and look at one message. ID is its id 0x…, as
 "parley send" and "parley messages --json" show it.`,
 		Example: "  parley message edit 0x… \"What I meant\"\n  parley message react 0x… 👍",
 	},
 		a.messageEditCommand(), a.messageDeleteCommand(),
+		a.messageVerb("retry", "Send a failed message once more", "Send a message of yours that failed once more. It is the same message: whoever has it after\nall does not see it twice.", (*client.Client).Resend),
 		a.messageReactCommand("react", "Add an emoji to a message",
 			"Add an emoji to a message, for everybody there.", (*client.Client).React),
 		a.messageReactCommand("unreact", "Take your emoji from a message",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/chat"
 	"github.com/parley-im/parley/app/message"
@@ -63,7 +64,7 @@ func (p *messagePrinter) group(ctx context.Context, id string) (string, error) {
 	}
 	name := ""
 	if err == nil && room.Kind != message.OneToOne {
-		name = shownName(room.Name, room.ID)
+		name = chatName(room)
 	}
 	if p.chats == nil {
 		p.chats = make(map[string]string)
@@ -84,6 +85,9 @@ func (p *messagePrinter) who(ctx context.Context, m parley.Message) (string, err
 		if who, err = p.name(ctx, m.FromKey); err != nil {
 			return "", err
 		}
+		if said := m.Author.DisplayName; said != "" && who == account.Alias(m.From) {
+			who = said // a stranger's, who tells it with each message
+		}
 	} else if group == "" {
 		if where, err = p.name(ctx, m.Chat); err != nil {
 			return "", err
@@ -103,6 +107,9 @@ func (p *messagePrinter) who(ctx context.Context, m parley.Message) (string, err
 func (p *messagePrinter) print(ctx context.Context, m parley.Message) error {
 	if p.app.json {
 		return p.app.printJSON(m)
+	}
+	if m.GroupChange != nil {
+		return p.entry(ctx, m)
 	}
 	who, err := p.who(ctx, m)
 	if err != nil {

@@ -15,18 +15,22 @@ import (
 )
 
 func (a *app) messagesCommand() *cobra.Command {
-	var since string
+	var since, around string
 	var limit int
 	var follow bool
 	c := &cobra.Command{
 		Use:   "messages [CHAT]",
 		Short: "Show messages",
 		Long: `Show the messages of a chat, or of all chats, in order. CHAT is a key in any form, a
-share URL, the name of a contact, or the id or name of a group.
+share URL, the name of a contact, the id or name of a group, or COMMUNITY/CHANNEL.
 
 --since takes a time (2026-01-31, 2026-01-31T15:04:05Z), a time ago (90m, 24h), or
 the clock of a message in milliseconds. With --follow new messages are shown as
 they come, until ctrl-c.
+
+--around takes the id of a message, such as one that "parley search" has found, and
+shows it with what was said before and after it in its chat, 50 messages or as many as
+--limit says.
 
 For programs "parley events" is the better source: it misses nothing.`,
 		Example: `  parley messages
@@ -46,10 +50,17 @@ For programs "parley events" is the better source: it misses nothing.`,
 			if len(args) == 1 {
 				who = args[0]
 			}
+			if around != "" {
+				if follow || since != "" {
+					return fault.New(fault.Usage, "--around goes with neither --since nor --follow")
+				}
+				return a.messagesAround(cmd.Context(), who, around, limit)
+			}
 			return a.messages(cmd.Context(), who, clock, limit, follow)
 		},
 	}
 	c.Flags().StringVar(&since, "since", "", "only newer messages: a time, a time ago, or a clock")
+	c.Flags().StringVar(&around, "around", "", "the messages before and after the one with this id")
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many, the newest; 0 is all")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on as messages come")
 	return c
@@ -136,6 +147,26 @@ func (a *app) messages(ctx context.Context, who string, since uint64, limit int,
 		return nil // stopped by the person
 	}
 	return err
+}
+
+// messagesAround shows a message with what was said before and after it.
+func (a *app) messagesAround(ctx context.Context, who, id string, limit int) error {
+	c := a.client()
+	page, err := c.Page(ctx, parley.PageQuery{Chat: who, Around: id, Limit: min(limit, maxPage)})
+	if err != nil {
+		return err
+	}
+	p, err := a.printer(ctx, c)
+	if err != nil {
+		return err
+	}
+	p.one = true
+	for _, m := range page.Messages {
+		if err := p.print(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // chatID turns what people write for a chat into its id. A chat with somebody

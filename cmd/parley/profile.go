@@ -28,7 +28,7 @@ func (a *app) printProfile(p parley.Profile) error {
 		}[p.Picture]
 		rows := [][]string{{"Name", shownName(p.Name, p.Alias)}, {"Key", p.Key.String()}, {"Picture", seen}}
 		for _, row := range [][]string{
-			{"Bio", p.Bio}, {"Color", p.Color}, {"ENS name", p.ENSName},
+			{"Bio", p.Bio}, {"Color", p.Color}, {"ENS name", p.ENSName}, {"Link", p.Link},
 			{"Presence", strings.TrimSpace(strings.ReplaceAll(string(p.Presence), "_", " ") + " " + p.PresenceText)},
 		} {
 			if row[1] != "" {

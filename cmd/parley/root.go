@@ -109,8 +109,8 @@ writes out. The command line counts first, then the environment, then the file.`
 	}{
 		{groupRun, []*cobra.Command{a.demoCommand(), a.accountCommand(), a.runCommand(), a.nodeCommand(), a.statusCommand(), a.doctorCommand()}},
 		{groupTalk, []*cobra.Command{
-			a.contactCommand(), a.sendCommand(), a.messagesCommand(), a.messageCommand(), a.chatCommand(), a.groupCommand(),
-			a.searchCommand(), a.activityCommand(), a.profileCommand(), a.eventsCommand(),
+			a.contactCommand(), a.sendCommand(), a.messagesCommand(), a.messageCommand(), a.chatCommand(), a.groupCommand(), a.communityCommand(),
+			a.searchCommand(), a.activityCommand(), a.profileCommand(), a.deviceCommand(), a.eventsCommand(),
 		}},
 		{groupTools, []*cobra.Command{a.inspectCommand(), a.storeCommand(), a.benchCommand(), a.manCommand(), a.versionCommand()}},
 	} {

@@ -35,7 +35,7 @@ func (a *app) sendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send TO [TEXT]",
 		Short: "Send a message",
-		Long: `Send a message to somebody or to a group; without TEXT it is read from standard input,
+		Long: `Send a message to somebody, to a group or to a channel; without TEXT it is read from standard input,
 unless there are pictures.
 
 When the command returns, the message is safe with the daemon, in state pending:
@@ -50,7 +50,8 @@ text lead, for everybody to see; the sites linked to learn of it.
 With --mention those whom the text calls by @ and a name are mentioned: @Ada Lovelace,
 @ada.stateofus.eth, the three words of a key, @everyone.
 
-TO is a key in any form, a share URL, the name of a contact, or the id or name of a group.`,
+TO is a key in any form, a share URL, the name of a contact, the id or name of a group, or
+COMMUNITY/CHANNEL.`,
 		Example: `  parley send zQ3sh… "Hello"
   uptime | parley send "Ada Lovelace"
   parley send "Book club" "The cover" --file cover.jpg

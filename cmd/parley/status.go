@@ -78,6 +78,11 @@ func writeStatus(w io.Writer, s parley.Status, now time.Time) error {
 		[]string{"Synced", "sent " + usageText(s.Synced.Sent)},
 		[]string{"", "received " + usageText(s.Synced.Received)},
 	)
+	label = "Communities"
+	for _, c := range s.Synced.Communities {
+		rows = append(rows, []string{label, c.Community, channelText(c)})
+		label = ""
+	}
 	label = "Sessions"
 	for _, b := range s.Sessions {
 		if b.Healed == 0 {
@@ -105,6 +110,25 @@ func usageText(u mvds.Usage) string {
 	} {
 		if part.n.Count > 0 {
 			text += ", " + count(int(part.n.Count), part.one, part.more)
+		}
+	}
+	return text
+}
+
+// channelText tells in words what the channel of a community took, and what
+// became of its losses.
+func channelText(c parley.CommunitySynced) string {
+	text := fmt.Sprintf("%s sent, %d acknowledged, %s received", count(int(c.Sent.Messages.Count), "message", "messages"), c.Acknowledged,
+		count(int(c.Received.Messages.Count+c.Received.PassedOn.Count), "message", "messages"))
+	for _, part := range []struct {
+		n    uint64
+		what string
+	}{
+		{c.Sent.Again.Count, "sent again"}, {c.Sent.PassedOn.Count, "passed on to others"}, {c.Failed, "given up"},
+		{c.Repairs.Fetched, "fetched from store nodes"}, {c.Repairs.PassedOn, "got from other members"}, {c.Repairs.Lost, "lost"},
+	} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.what)
 		}
 	}
 	return text

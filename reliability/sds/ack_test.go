@@ -159,7 +159,7 @@ func TestGiveUp(t *testing.T) {
 			}
 		}
 		if len(r.Failed) > 0 {
-			if r.Failed[0] != mine.ID || alice.now.Sub(start) < c.GiveUp || alice.now.Sub(start) > c.GiveUp+2*c.Most {
+			if r.Failed[0].ID != mine.ID || string(r.Failed[0].Content) != "hello?" || alice.now.Sub(start) < c.GiveUp || alice.now.Sub(start) > c.GiveUp+2*c.Most {
 				t.Errorf("gave up %v after %s", r.Failed, alice.now.Sub(start))
 			}
 			break

@@ -68,6 +68,7 @@
 // are bounded by the minute, the incoming buffer by bytes, of which the one who
 // fills it most gives up the newest, and the log by entries: what is older than
 // the log is not taken any more, since nothing tells whether it was delivered.
+// That it came is remembered, so that nothing waits for it a second time.
 //
 // # Scale
 //

@@ -193,7 +193,7 @@ func checkStore(c *Channel, st kv.Store) error {
 			edges[k[1+refSize:]]++
 		}
 	}
-	var timers, asks, outgoing, answers, orphans, held, logged, known, cached int
+	var timers, asks, outgoing, answers, orphans, held, logged, known, cached, stale int
 	for k, v := range all {
 		family, rest := k[:1], []byte(k[1:])
 		switch family {
@@ -215,6 +215,12 @@ func checkStore(c *Channel, st kv.Store) error {
 			known++
 		case keyCache:
 			cached++
+		case keyStale:
+			stale++
+		case keyStaleOrder:
+			if _, ok := all[ref([]byte(v)).key(keyStale)]; !ok {
+				return fmt.Errorf("a message older than the log has a place and is not remembered")
+			}
 		case keyOwn:
 			outgoing++
 			timers--
@@ -280,6 +286,8 @@ func checkStore(c *Channel, st kv.Store) error {
 		"log":                       {logged, int(s.logged)},
 		"known":                     {known, int(s.logged)},
 		"cached":                    {cached, int(s.cacheNext - s.cacheFirst)},
+		"older than the log":        {stale, min(int(s.stale), StaleKept)},
+		"places of these":           {count(st, keyStaleOrder), stale},
 	} {
 		if pair[0] != pair[1] {
 			return fmt.Errorf("%s: %d there, %d counted", name, pair[0], pair[1])

@@ -32,6 +32,8 @@ type result struct {
 
 func of(value any, err error) result { return result{value, err} }
 
+func fails(_ any, err error) error { return err }
+
 // TestCallsOfChats: what the calls about chats, messages and groups answer is
 // what the client itself says then.
 func TestCallsOfChats(t *testing.T) {
@@ -64,6 +66,15 @@ func TestCallsOfChats(t *testing.T) {
 		{"react", func() result { return of(c.React(ctx, id, "👍")) }, message},
 		{"message", func() result { return of(c.Message(ctx, id)) }, message},
 		{"unreact", func() result { return of(c.Unreact(ctx, id, "👍")) }, message},
+		{"retry", func() result {
+			if err := fails(c.BlockContact(ctx, bob)); err != nil {
+				return of(nil, err)
+			}
+			if err := fails(c.UnblockContact(ctx, bob)); err != nil {
+				return of(nil, err)
+			}
+			return of(c.Resend(ctx, id))
+		}, message},
 		{"pin", func() result { return of(c.Pin(ctx, id)) }, message},
 		{"pins", func() result { return of(c.Pins(ctx, bob)) }, func() result { return of(served.Pins(ctx, bob)) }},
 		{"unpin", func() result { return of(c.Unpin(ctx, id)) }, message},
@@ -71,12 +82,18 @@ func TestCallsOfChats(t *testing.T) {
 			func() result {
 				return of(served.Page(ctx, parley.PageQuery{Chat: bob, Since: 1, Oldest: true, Limit: 1}))
 			}},
+		{"about", func() result { return of(c.Page(ctx, parley.PageQuery{Chat: bob, Around: id, Limit: 1})) },
+			func() result { return of(served.Page(ctx, parley.PageQuery{Chat: bob, Around: id, Limit: 1})) }},
 		{"search", func() result { return of(c.Search(ctx, parley.SearchQuery{Text: `"two words"`, Chat: bob, Limit: 1})) },
 			func() result {
 				return of(served.Search(ctx, parley.SearchQuery{Text: `"two words"`, Chat: bob, Limit: 1}))
 			}},
 		{"chat", func() result { return of(c.Chat(ctx, bob)) }, room},
 		{"chats", func() result { return of(c.Chats(ctx, true)) }, func() result { return of(served.Chats(ctx, true)) }},
+		{"page of chats", func() result { return of(c.ChatPage(ctx, parley.ChatQuery{All: true, Limit: 1})) },
+			func() result { return of(served.ChatPage(ctx, parley.ChatQuery{All: true, Limit: 1})) }},
+		{"page of contacts", func() result { return of(c.ContactPage(ctx, parley.ContactQuery{Limit: 1})) },
+			func() result { return of(served.ContactPage(ctx, parley.ContactQuery{Limit: 1})) }},
 		{"read", func() result { return of(c.MarkRead(ctx, bob, 0)) }, room},
 		{"mute", func() result { return of(c.Mute(ctx, bob, time.Millisecond)) }, room},
 		{"unmute", func() result { return of(c.Unmute(ctx, bob)) }, room},
@@ -94,8 +111,14 @@ func TestCallsOfChats(t *testing.T) {
 		{"groups", func() result { return of(c.Groups(ctx)) }, func() result { return of(served.Groups(ctx)) }},
 		{"profile", func() result { return of(c.SetProfile(ctx, parley.ProfileChange{Name: &name})) }, profile},
 		{"picture", func() result { return of(c.SetPicture(ctx, pixels(t, 90, 90), "everyone")) }, profile},
+		{"code", func() result { return of(c.ProfileQR(ctx)) }, func() result { return of(served.ProfileQR(ctx)) }},
 		{"own profile", func() result { return of(c.Profile(ctx)) }, profile},
 		{"presence", func() result { return of(c.SetPresence(ctx, "always_online", "here")) }, profile},
+		{"name device", func() result { return of(c.NameDevice(ctx, "My laptop")) }, func() result {
+			all, err := served.Devices(ctx)
+			return of(all[0], err)
+		}},
+		{"devices", func() result { return of(c.Devices(ctx)) }, func() result { return of(served.Devices(ctx)) }},
 		{"contacts only", func() result { return of(c.SetContactsOnly(ctx, true)) }, settings},
 		{"presence updates", func() result { return of(c.SetPresenceUpdates(ctx, true)) }, settings},
 		{"settings", func() result { return of(c.Settings(ctx)) }, settings},
@@ -118,6 +141,12 @@ func TestCallsOfChats(t *testing.T) {
 	}
 	if g, err := c.RenameGroup(ctx, "Club/1", "Other"); fault.KindOf(err) != fault.Denied {
 		t.Errorf("renamed after leaving: %+v, %v", g, err)
+	}
+	if d, err := c.PairDevice(ctx, "phone/1"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("paired %+v, %v", d, err)
+	}
+	if d, err := c.UnpairDevice(ctx, "My laptop"); fault.KindOf(err) != fault.Usage {
+		t.Errorf("unpaired this device: %+v, %v", d, err)
 	}
 	if p, err := c.ClearPicture(ctx); err != nil || p.Picture != "" {
 		t.Errorf("cleared %+v, %v", p, err)
@@ -200,9 +229,12 @@ func TestRefusedCalls(t *testing.T) {
 		"picture":         {of(c.ProfilePicture(ctx, bob, "thumbnail")), fault.NotFound},
 		"audio":           {of(c.MessageAudio(ctx, none)), fault.NotFound},
 		"trace":           {of(c.Trace(ctx, none)), fault.NotFound},
+		"retry":           {of(c.Resend(ctx, none)), fault.NotFound},
 		"change activity": {of(c.ChangeActivity(ctx, "message/"+none, "read")), fault.NotFound},
 		"chat":            {of(c.Chat(ctx, bob)), fault.NotFound},
 		"limit":           {of(c.Page(ctx, parley.PageQuery{Limit: -1})), fault.Invalid},
+		"page":            {of(c.ChatPage(ctx, parley.ChatQuery{Next: "?"})), fault.Usage},
+		"next contacts":   {of(c.ContactPage(ctx, parley.ContactQuery{Next: "?"})), fault.Usage},
 		"search":          {of(c.Search(ctx, parley.SearchQuery{})), fault.Invalid},
 	} {
 		if fault.KindOf(step.err) != step.kind {

@@ -13,8 +13,13 @@ func (c *Client) Chats(ctx context.Context, all bool) ([]parley.Chat, error) {
 	return get[[]parley.Chat](ctx, c, "/chats", queryOf{}.flag("all", all).values())
 }
 
+// ChatPage returns a page of the list of chats.
+func (c *Client) ChatPage(ctx context.Context, q parley.ChatQuery) (parley.ChatPage, error) {
+	return get[parley.ChatPage](ctx, c, "/pages/chats", queryOf{}.flag("all", q.All).text("next", q.Next).limit(q.Limit).values())
+}
+
 // Chat returns one chat: of a key in any form, a share URL, the name of a
-// contact, or the id or name of a group.
+// contact, the id or name of a group, or COMMUNITY/CHANNEL.
 func (c *Client) Chat(ctx context.Context, chat string) (parley.Chat, error) {
 	return get[parley.Chat](ctx, c, place("chats", chat), nil)
 }

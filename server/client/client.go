@@ -37,8 +37,9 @@ type Config struct {
 
 // Client calls a daemon. It is safe for concurrent use.
 type Client struct {
-	config Config
-	http   *http.Client
+	config   Config
+	http     *http.Client
+	maxEvent int
 }
 
 // callTimeout bounds every call but the event stream.
@@ -55,7 +56,7 @@ func New(c Config) *Client {
 		ResponseHeaderTimeout: callTimeout,
 		IdleConnTimeout:       time.Minute,
 	}
-	return &Client{config: c, http: &http.Client{
+	return &Client{config: c, maxEvent: maxEvent, http: &http.Client{
 		Transport: transport,
 		// A daemon redirects nobody; the token goes nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

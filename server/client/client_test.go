@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/account"
 	"github.com/parley-im/parley/account/key"
+	"github.com/parley-im/parley/app/chat"
+	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/app/share"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server"
@@ -282,6 +285,32 @@ func lines(seqs ...int) (text string) {
 	return text
 }
 
+// testEvent is the length of the longest event in tests.
+const testEvent = 5000
+
+// long is a line with an event of so many bytes.
+func long(seq, size int) string {
+	head := fmt.Sprintf(`{"seq":%d,"type":"message","data":{"text":"`, seq)
+	return head + strings.Repeat("x", size-len(head)-3) + "\"}}\n"
+}
+
+// TestLongestEvent: whatever message can come, its event can be read.
+func TestLongestEvent(t *testing.T) {
+	t.Parallel()
+	const n = 1 << 20
+	for _, worst := range []string{"\x01", "<", "\u2028", "\""} {
+		shown := parley.Message{Bridge: &chat.Bridge{Content: strings.Repeat(worst, n/len(worst))}}
+		data, err := json.Marshal(shown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(parley.Event{Seq: 1, Type: parley.EventMessage, Data: data})
+		if most := maxEvent - 6*(message.MaxSize-n); err != nil || len(raw) > most {
+			t.Errorf("%q takes %d bytes, at most %d; %v", worst, len(raw), most, err)
+		}
+	}
+}
+
 // TestEventsResume: a followed stream goes on behind every break, without gap
 // or repetition.
 func TestEventsResume(t *testing.T) {
@@ -309,7 +338,8 @@ func TestEventsResume(t *testing.T) {
 		"all there is":    {parts: []part{{lines(3, 4), false}}, seqs: []uint64{3, 4}, asked: []string{"2"}},
 		"broke off":       {parts: []part{{lines(3), true}}, seqs: []uint64{3}, asked: []string{"2"}, kind: fault.Unreachable},
 		"no event":        {parts: []part{{"hello\n", false}}, follow: true, asked: []string{"2"}, kind: fault.Internal},
-		"longer than any": {parts: []part{{strings.Repeat(" ", maxEvent+1) + "\n", false}}, follow: true, asked: []string{"2"}, kind: fault.Internal},
+		"longer than any": {parts: []part{{long(3, testEvent+1), false}}, follow: true, asked: []string{"2"}, kind: fault.Internal},
+		"the longest":     {parts: []part{{long(3, testEvent) + long(4, testEvent), false}}, seqs: []uint64{3, 4}, asked: []string{"2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -317,7 +347,7 @@ func TestEventsResume(t *testing.T) {
 				s := &scripted{parts: c.parts}
 				retries := 0
 				calls := New(Config{URL: "http://127.0.0.1", Token: "x", OnRetry: func(error) { retries++ }})
-				calls.http.Transport = s
+				calls.http.Transport, calls.maxEvent = s, testEvent
 				var seqs []uint64
 				start := time.Now()
 				err := calls.Events(t.Context(), 2, c.follow, func(e parley.Event) error {

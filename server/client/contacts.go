@@ -13,6 +13,11 @@ func (c *Client) Contacts(ctx context.Context) (all []parley.Contact, err error)
 	return all, c.call(ctx, http.MethodGet, "/contacts", nil, nil, &all)
 }
 
+// ContactPage returns a page of those whom the account knows.
+func (c *Client) ContactPage(ctx context.Context, q parley.ContactQuery) (parley.ContactPage, error) {
+	return get[parley.ContactPage](ctx, c, "/pages/contacts", queryOf{}.text("next", q.Next).limit(q.Limit).values())
+}
+
 // Contact returns one contact; who is a key in any form, a share URL or a name.
 func (c *Client) Contact(ctx context.Context, who string) (one parley.Contact, err error) {
 	return one, c.call(ctx, http.MethodGet, place("contacts", who), nil, nil, &one)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 )
 
@@ -25,8 +26,11 @@ const (
 	patience = 30 * time.Second
 )
 
-// maxEvent bounds one event, in bytes.
-const maxEvent = 64 << 20
+// maxEvent bounds one event, in bytes. Pictures and recordings are not in
+// events, but all texts of a message are, those of bridges and previews too,
+// which nothing bounds but the length of a message; a byte of them takes six in
+// JSON at most. A megabyte is for the rest.
+const maxEvent = 6*message.MaxSize + 1<<20
 
 // Events calls yield for every event with a sequence number above since, in
 // order. With follow it goes on as they happen until ctx ends, and resumes by
@@ -107,7 +111,7 @@ func (s *stream) read(ctx context.Context, t target) (connected bool, err error)
 	defer response.Body.Close()
 	s.connected = true
 	lines := bufio.NewScanner(response.Body)
-	lines.Buffer(nil, maxEvent)
+	lines.Buffer(nil, s.client.maxEvent+1) // and the line break
 	lines.Split(wholeLines)
 	for lines.Scan() {
 		if len(lines.Bytes()) == 0 {

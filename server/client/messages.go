@@ -38,7 +38,7 @@ func (c *Client) Messages(ctx context.Context, chat string, since uint64, limit 
 // Page returns a page of messages.
 func (c *Client) Page(ctx context.Context, q parley.PageQuery) (parley.MessagePage, error) {
 	return get[parley.MessagePage](ctx, c, "/messages/page", queryOf{}.text("chat", q.Chat).text("before", q.Before).text("after", q.After).
-		number("since", q.Since).flag("oldest", q.Oldest).limit(q.Limit).values())
+		text("around", q.Around).number("since", q.Since).flag("oldest", q.Oldest).limit(q.Limit).values())
 }
 
 // Search finds messages by their words.
@@ -74,6 +74,11 @@ func (c *Client) Delete(ctx context.Context, id string) (parley.Message, error) 
 // DeleteForMe deletes a message from this account alone.
 func (c *Client) DeleteForMe(ctx context.Context, id string) (parley.Message, error) {
 	return c.change(ctx, id, "delete", map[string]bool{"for_me": true})
+}
+
+// Resend tries a message of ours that failed once more, as the same message.
+func (c *Client) Resend(ctx context.Context, id string) (parley.Message, error) {
+	return c.change(ctx, id, "retry", nil)
 }
 
 // React adds an emoji to a message.

@@ -11,6 +11,11 @@ func (c *Client) Profile(ctx context.Context) (parley.Profile, error) {
 	return get[parley.Profile](ctx, c, "/profile", nil)
 }
 
+// ProfileQR returns the link by which others add us as a QR code, a PNG.
+func (c *Client) ProfileQR(ctx context.Context) (parley.Picture, error) {
+	return c.picture(ctx, "/profile/qr", nil)
+}
+
 // SetProfile changes what others are told about us, and tells them.
 func (c *Client) SetProfile(ctx context.Context, change parley.ProfileChange) (parley.Profile, error) {
 	return post[parley.Profile](ctx, c, "/profile", change)

@@ -1,18 +1,20 @@
 // The activity centre: what concerns people in person.
 import { get, place, post } from "./api.js";
 import { $, act, button, h, icon, rows } from "./dom.js";
-import { avatar, moment, readable } from "./people.js";
+import { avatar, chatTitle, moment, readable } from "./people.js";
 import { change, personDialog } from "./person.js";
 import { loadActivity, named, on, state } from "./state.js";
 import { groupCall } from "./header.js";
 import { acceptRequest, rejectRequest } from "./group.js";
+import { communityDialog, decide } from "./community.js";
 import { open } from "./conversation.js";
 
 const titles = {
   contact_request: "wants to be your contact", mention: "mentions you", reply: "answers you", group_invitation: "invites you to a group",
-  group_addition: "added you to a group", group_request: "asks to be added to a group", verification: "wants to be sure that it is you",
+  group_addition: "added you to a group", group_request: "asks to be added to a group", community_request: "asks to join a community",
+  community_accepted: "let you in", community_kicked: "removed you", verification: "wants to be sure that it is you",
 };
-const kinds = [["", "Everything"], ["contact_request", "Contact requests"], ["mention", "Mentions"], ["reply", "Answers"], ["group_invitation,group_addition", "Groups"], ["group_request", "Requests for groups"], ["verification", "Verifications"]];
+const kinds = [["", "Everything"], ["contact_request", "Contact requests"], ["mention", "Mentions"], ["reply", "Answers"], ["group_invitation,group_addition", "Groups"], ["group_request", "Requests for groups"], ["community_request,community_accepted,community_kicked", "Communities"], ["verification", "Verifications"]];
 let kind = "", unread = false;
 
 // answers are what accepting and declining an entry does.
@@ -21,6 +23,7 @@ const answers = {
   group_invitation: [(e) => groupCall(e.chat, "join"), (e) => groupCall(e.chat, "leave")],
   group_addition: [(e) => groupCall(e.chat, "join"), (e) => groupCall(e.chat, "leave")],
   group_request: [(e) => acceptRequest(e.chat, e.from_key), (e) => rejectRequest(e.chat, e.from_key)],
+  community_request: [(e) => decide(e.chat, e.from_key, "accept"), (e) => decide(e.chat, e.from_key, "reject")],
 };
 const waits = (e) => (e.state === "unread" || e.state === "read") && (answers[e.kind] || e.kind === "verification") &&
   (e.kind !== "group_addition" || state.groups.get(e.chat)?.standing === "added");
@@ -29,6 +32,7 @@ function go(e) {
   if (e.state === "unread") act(() => setState(e, "read"));
   if (e.message && (e.kind === "mention" || e.kind === "reply")) return act(() => openAt(e.chat, e.message));
   if (e.kind === "group_addition" || e.kind === "group_invitation") location.hash = `#/chat/${encodeURIComponent(e.chat)}`;
+  else if (e.kind.startsWith("community")) communityDialog(e.chat);
   else personDialog(e.from_key);
 }
 
@@ -49,12 +53,15 @@ async function answer(e, accepts) {
 
 function row(e) {
   const group = state.groups.get(e.chat)?.name;
-  const where = e.kind.startsWith("group") || e.kind === "mention" || e.kind === "reply" ? group : "";
+  const its = e.kind.startsWith("community") && (state.communities.get(e.chat)?.name || "A community");
+  const theirs = e.kind === "community_accepted" || e.kind === "community_kicked"; // what the community did
+  const who = theirs ? its : e.from_key ? (its && e.text) || named(e.from_key) : "Somebody";
+  const where = theirs ? "" : its || (e.kind.startsWith("group") || e.kind === "mention" || e.kind === "reply" ? group ?? chatTitle(state.chats.get(e.chat)) : "");
   return h("li", { class: `activity ${e.state}` },
     h("button", { type: "button", class: "row", onclick: () => go(e) }, h("span", { class: "dot", title: e.state === "unread" ? "Unread" : "" }, e.state === "unread" && h("span", { class: "hidden-text" }, "Unread")),
-      e.from_key ? avatar(e.from_key, named(e.from_key), "medium") : icon("bell"),
-      h("span", { class: "names" }, h("span", null, h("strong", null, e.from_key ? named(e.from_key) : "Somebody"), ` ${titles[e.kind] ?? e.kind}`, where ? `: ${where}` : ""),
-        e.text && e.text !== where && h("span", { class: "gist" }, readable(e.text)), h("small", { class: "dim" }, moment(e.clock), e.state === "accepted" ? " · accepted" : e.state === "dismissed" ? " · dismissed" : ""))),
+      e.from_key && !theirs ? avatar(e.from_key, who, "medium") : icon("bell"),
+      h("span", { class: "names" }, h("span", null, h("strong", null, who), ` ${titles[e.kind] ?? e.kind}`, where ? `: ${where}` : ""),
+        e.text && e.text !== where && !its && h("span", { class: "gist" }, readable(e.text)), h("small", { class: "dim" }, moment(e.clock), e.state === "accepted" ? " · accepted" : e.state === "dismissed" ? " · dismissed" : ""))),
     (waits(e) || e.state === "unread") && h("div", { class: "buttons" },
       waits(e) && answers[e.kind] && [button("Accept", () => answer(e, true), "small"), button("Decline", () => answer(e, false), "quiet small")],
       waits(e) && e.kind === "verification" && h("button", { type: "button", class: "small", onclick: () => personDialog(e.from_key) }, "Answer"),

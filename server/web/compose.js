@@ -20,6 +20,7 @@ let pictures = []; // {file, url}
 let sound = null; // {file, format, duration_ms}
 let chat = ""; // whose draft it is; empty while there is none
 let kept = ""; // the draft as it is stored
+const own = []; // drafts that were kept here and of which no event has told yet
 let lastOwn = () => undefined;
 export function setLastOwn(f) { lastOwn = f; }
 
@@ -66,10 +67,30 @@ async function keepDraft(options) {
   const now = JSON.stringify([body.text, body.reply_to]);
   if (now === kept) return;
   kept = now;
-  const of = chat;
-  await post(`${place("chats", of)}/draft`, body, options).catch((error) => { kept = ""; if (error.status) throw error; });
+  const of = chat, said = `${of} ${now}`;
+  own.push(said);
+  if (own.length > 50) own.shift();
+  await post(`${place("chats", of)}/draft`, body, options).catch((error) => {
+    kept = "";
+    own.splice(own.indexOf(said), 1);
+    if (error.status) throw error;
+  });
   const known = state.chats.get(of);
   if (known) keepChat({ ...known, draft: body.text });
+}
+
+// follow takes over what was begun on another page, unless something that is
+// not kept yet is being written here.
+export async function follow({ chat: of, text, reply_to: to = "" }) {
+  const now = JSON.stringify([text, to]), echo = own.indexOf(`${of} ${now}`);
+  if (echo >= 0) return void own.splice(0, echo + 1);
+  if (of !== chat || edited || JSON.stringify([mentions.keyed(field.value), answered?.id ?? ""]) !== kept) return;
+  kept = now;
+  field.value = mentions.shown(text);
+  const m = to && await get(place("messages", to)).catch(() => null);
+  if (of !== chat || now !== kept) return;
+  answered = m || null;
+  draw();
 }
 const keep = later(700, () => act(keepDraft));
 addEventListener("pagehide", () => keepDraft({ keepalive: true }));

@@ -1,10 +1,10 @@
 // The open chat: its messages, scrolling, what was read.
-import { Failure, get, place, post } from "./api.js";
+import { get, place, post } from "./api.js";
 import { $, act, announce, arrange, h, later } from "./dom.js";
 import { Run } from "./pages.js";
 import { messageNode, actions } from "./message.js";
-import { dayKey, dayOf, gist, timeAt } from "./people.js";
-import { called, changed, keepChat, loadChat, loadGroup, mine, on, state } from "./state.js";
+import { dayKey, dayOf, entry, gist, timeAt } from "./people.js";
+import { called, changed, channel, keepChat, loadChat, loadGroup, mine, on, state } from "./state.js";
 import { setView } from "./live.js";
 import * as composer from "./compose.js";
 import { personDialog } from "./person.js";
@@ -35,6 +35,7 @@ const doors = {
 export function writable(chat) {
   if (!chat) return false;
   if (chat.kind === "one_to_one") return !state.contacts.get(chat.id)?.blocked;
+  if (chat.kind === "community") return Boolean(channel(chat)?.can_post);
   return state.groups.get(chat.id)?.standing === "member";
 }
 
@@ -55,20 +56,19 @@ export async function open(id, at = "") {
   try {
     const chat = await loadChat(id);
     if (chat.kind === "private_group" && !state.groups.has(id)) await loadGroup(id).catch(() => {});
-    const target = at && await get(place("messages", at));
-    const next = target ? await Run.around(id, target.clock) : await Run.newest(id, chat.unread + 10);
+    const next = at ? await Run.around(chat.id, at) : await Run.newest(chat.id, chat.unread + 10);
     if (mineNow !== generation) return;
     state.open = chat.id;
     unreadFrom = chat.unread > 0 ? chat.read_clock ?? 0 : Infinity;
     run = next;
     pane.classList.remove("waiting");
     changed("open", "chats");
-    stuck = !target && chat.unread === 0;
+    stuck = !at && chat.unread === 0;
     draw();
-    if (target) show(at);
+    if (at) show(at);
     else toUnread();
     ends();
-    await composer.enter(chat, !target);
+    await composer.enter(chat, !at);
   } catch (error) {
     if (mineNow === generation) missing = error.status === 0;
     throw error;
@@ -108,9 +108,9 @@ function toEnd() { pane.scrollTop = pane.scrollHeight; }
 // jump shows a message of the open chat, and loads what is about it if need be.
 async function jump(id) {
   if (!run.byId.has(id)) {
-    const m = await get(place("messages", id));
-    if (m.chat !== state.open) throw new Failure("The message is in another chat.");
-    run = await Run.around(state.open, m.clock);
+    const now = generation, next = await Run.around(state.open, id);
+    if (now !== generation) return;
+    run = next;
     stuck = false;
     draw();
   }
@@ -123,8 +123,9 @@ function show(id) {
   if (!row) return;
   stuck = false;
   row.scrollIntoView({ block: "center" });
+  row.found = true; // also when it is drawn again meanwhile
   row.classList.add("found");
-  setTimeout(() => row.classList.remove("found"), 2500);
+  setTimeout(() => { row.found = false; row.classList.remove("found"); }, 2500);
   focusRow(row);
 }
 
@@ -149,9 +150,9 @@ function line(id, className, text) {
 // draw brings the list up to date, and what people look at stays where it is.
 function draw() {
   const chat = state.chats.get(run.chat);
-  const group = chat?.kind === "private_group";
+  const group = chat?.kind === "private_group" || chat?.kind === "community";
   const canWrite = writable(chat);
-  const moderator = group && state.groups.get(chat.id)?.admin;
+  const moderator = group && (state.groups.get(chat.id)?.admin || channel(chat)?.can_delete);
   const rows = [], kept = new Map();
   let last, lastDay, marked = false;
   for (let i = 0; i < run.sorted.length; i++) {
@@ -163,6 +164,11 @@ function draw() {
       last = undefined;
     }
     lastDay = day;
+    if (m.group_change) {
+      rows.push(line(`entry ${m.id}`, "entry", entry(m)));
+      last = undefined;
+      continue;
+    }
     if (!marked && m.clock > unreadFrom && !mine(m.from_key)) {
       rows.push(line("unread", "unread-mark", "New messages"));
       marked = true;
@@ -242,20 +248,32 @@ const seen = later(300, async () => {
 addEventListener("focus", seen);
 document.addEventListener("visibilitychange", seen);
 
+// gone is for a message that is no more; other failures stay failures.
+function gone(error) {
+  if (error.status !== 404) throw error;
+}
+
 setView({
   put(m) {
     if (quotes.has(m.id)) quotes.set(m.id, m);
     const fresh = !run.byId.has(m.id);
     if (!run.put(m)) return m.chat === state.open && draw();
     if (fresh && mine(m.from_key)) stuck = run.whole;
-    if (fresh && !mine(m.from_key)) announce(`${called(m.from_key, m.author)}: ${gist(m)}`);
-    if (fresh && !mine(m.from_key) && unreadFrom === Infinity && !document.hasFocus()) unreadFrom = m.clock - 1;
+    if (fresh && m.group_change) announce(gist(m));
+    else if (fresh && !mine(m.from_key)) announce(`${called(m.from_key, m.author)}: ${gist(m)}`);
+    if (fresh && !m.group_change && !mine(m.from_key) && unreadFrom === Infinity && !document.hasFocus()) unreadFrom = m.clock - 1;
     draw();
     seen();
   },
+  draft(data) { act(() => composer.follow(data)); },
+  drop(id) {
+    if (!run.byId.has(id)) return;
+    run.drop(id);
+    draw();
+  },
   async reload() {
     if (!state.open) return;
-    run = stuck || !run.first ? await Run.newest(state.open) : await Run.around(state.open, run.first.clock);
+    run = (!stuck && run.first && await Run.around(state.open, run.first.id).catch(gone)) || await Run.newest(state.open);
     draw();
     seen();
   },

@@ -4,14 +4,15 @@ import { get, place, post } from "./api.js";
 import { $, act, button, dialog, h, icon, iconButton, menu, sure } from "./dom.js";
 import { chatAvatar, gist, marks, moment, presence, presenceText } from "./people.js";
 import { answers, block, change, personDialog, request } from "./person.js";
-import { called, contact, keepChat, keepGroup, named, on, state } from "./state.js";
+import { called, channel, contact, keepChat, keepGroup, named, on, state } from "./state.js";
 import { cleared, open, writable } from "./conversation.js";
 import { groupDialog } from "./group.js";
+import { choices, communityDialog, standing } from "./community.js";
 import { said } from "./live.js";
 
 const chatCall = async (chat, verb, body) => keepChat(await post(place("chats", chat.id, verb), body));
 
-export const details = (chat) => chat.kind === "one_to_one" ? personDialog(chat.id) : groupDialog(chat.id);
+export const details = (chat) => chat.kind === "one_to_one" ? personDialog(chat.id) : chat.kind === "community" ? communityDialog(chat.community) : groupDialog(chat.id);
 
 const minute = 60, hour = 60 * minute, day = 24 * hour;
 const spans = [["For 15 minutes", 15 * minute], ["For an hour", hour], ["For 8 hours", 8 * hour], ["For a day", day], ["For a week", 7 * day], ["Until you unmute it", 0]];
@@ -53,11 +54,13 @@ async function pins(chat) {
   }
 }
 
+const about = (chat) => chat.kind === "one_to_one" ? "About them" : chat.kind === "community" ? "About the community" : "Members and settings";
+
 // chatMenu opens what can be done with a chat.
 export function chatMenu(opener, chat) {
   const one = chat.kind === "one_to_one", blocked = one && contact(chat.id)?.blocked;
   menu(opener, [
-    { label: one ? "About them" : "Members and settings", act: () => details(chat) },
+    { label: about(chat), act: () => details(chat) },
     { label: "Pinned messages", act: () => act(() => pins(chat)) },
     chat.unread > 0 && { label: "Mark as read", act: () => act(() => chatCall(chat, "read")) },
     { label: chat.pinned ? "Do not keep at the top" : "Keep at the top", act: () => act(() => chatCall(chat, chat.pinned ? "unpin" : "pin")) },
@@ -83,6 +86,12 @@ function banner(chat) {
     if (c.trust === "untrustworthy") return [h("p", { class: "bad" }, icon("warning"), " You have marked them as untrustworthy.")];
     return [];
   }
+  if (chat.kind === "community") {
+    const its = state.communities.get(chat.community);
+    if (!its) return [h("p", { class: "dim" }, "You do not follow this community any more.")];
+    if (channel(chat)?.encrypted) return [h("p", { class: "dim" }, "This channel is encrypted, and not readable here.")];
+    return standing(its) ? [h("p", { class: "dim" }, standing(its)), choices(its)] : [];
+  }
   const g = state.groups.get(chat.id);
   if (!g) return [];
   if (g.standing === "added") return [h("p", null, `${named(g.creator_key)}’s group: you were added. Do you want to be in it?`),
@@ -104,20 +113,22 @@ function draw() {
   const c = chat.kind === "one_to_one" ? contact(chat.id) : null;
   const g = state.groups.get(chat.id);
   $("compose").hidden = !writable(chat);
-  const about = c ? presenceText(c) : g ? `${g.members.length} ${g.members.length === 1 ? "member" : "members"}` : "";
-  const now = JSON.stringify([chat.id, chat.name, chat.color, chat.muted, chat.muted_until, about, c?.trust, c?.ens_verified, c?.color, g?.image]);
+  const its = state.communities.get(chat.community);
+  const topic = its && channel(chat)?.description;
+  const line = c ? presenceText(c) : its ? `${its.name}${topic ? ` · ${topic}` : ""}` : g ? `${g.members.length} ${g.members.length === 1 ? "member" : "members"}` : "";
+  const now = JSON.stringify([chat.id, chat.name, chat.color, chat.muted, chat.muted_until, line, c?.trust, c?.ens_verified, c?.color, g?.image]);
   if (now !== looks) {
     looks = now;
     $("head").replaceChildren(
       iconButton("back", "Back to the list", () => { location.hash = "#/"; }, { class: "icon-button back" }),
-      h("button", { type: "button", class: "who", title: c ? "About them" : "Members and settings", onclick: () => details(state.chats.get(state.open)) }, chatAvatar(chat, "medium"),
+      h("button", { type: "button", class: "who", title: about(chat), onclick: () => details(state.chats.get(state.open)) }, chatAvatar(chat, "medium"),
         h("span", { class: "names" }, h("h2", null, h("span", { class: "name" }, chat.name), " ", ...(marks(c) ?? []).filter(Boolean)),
-          (about || chat.muted) && h("span", { class: "dim" }, c && presence(c), " ", about, chat.muted && h("span", null, about ? " · " : "", icon("mute"), ` ${until(chat)}`)))),
+          (line || chat.muted) && h("span", { class: "dim" }, c && presence(c), " ", line, chat.muted && h("span", null, line ? " · " : "", icon("mute"), ` ${until(chat)}`)))),
       iconButton("search", "Search in this chat", () => { location.hash = `#/search/${encodeURIComponent(chat.id)}`; }),
       iconButton("pin", "Pinned messages", () => act(() => pins(state.chats.get(state.open)))),
       iconButton("more", "More about this chat", (e) => chatMenu(e.currentTarget, state.chats.get(state.open)), { "aria-haspopup": "menu" }));
   }
-  const next = JSON.stringify([chat.id, c && [c.state, c.blocked, c.declined, c.trust, c.name], g?.standing]);
+  const next = JSON.stringify([chat.id, c && [c.state, c.blocked, c.declined, c.trust, c.name], g?.standing, its && [standing(its), choices(its).length], topic]);
   if (next !== bannerLooks) {
     bannerLooks = next;
     const nodes = banner(chat).flat();
@@ -126,5 +137,5 @@ function draw() {
   }
 }
 
-on("open chats contacts groups me", draw);
+on("open chats contacts groups communities me", draw);
 on("pictures", () => { looks = ""; draw(); });

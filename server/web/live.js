@@ -3,7 +3,7 @@
 // without loss; what could not be looked at stays on the list.
 import { Failure, forget, get, place, request } from "./api.js";
 import { report } from "./dom.js";
-import { changed, loadActivity, loadChat, loadChats, loadContact, loadContacts, loadGroup, loadGroups, loadMe, loadStatus, state } from "./state.js";
+import { changed, keepChat, loadActivity, loadChat, loadChats, loadCommunities, loadCommunity, loadContact, loadContacts, loadGroup, loadGroups, loadMe, loadStatus, state } from "./state.js";
 import { notify } from "./notify.js";
 
 const firstDelay = 500, lastDelay = 15000; // between attempts, in milliseconds
@@ -11,8 +11,8 @@ const silence = 60000; // a stream that says nothing for so long is dead
 const calm = 60; // events are looked at together that come within so many milliseconds
 const many = 25; // from so many on everything is loaded again
 
-const stale = { chats: new Set(), messages: new Set(), contacts: new Set(), groups: new Set(), whole: new Set() };
-let view; // the open chat: {put, reload}
+const stale = { chats: new Set(), messages: new Set(), contacts: new Set(), groups: new Set(), communities: new Set(), whole: new Set() };
+let view; // the open chat: {put, drop, draft, reload}
 export function setView(v) { view = v; }
 
 function note({ type, data }) {
@@ -30,6 +30,12 @@ function note({ type, data }) {
     case "chat":
       stale.chats.add(data.id);
       break;
+    case "chat.draft": {
+      const chat = state.chats.get(data.chat);
+      if (chat) keepChat({ ...chat, draft: data.text });
+      view.draft(data);
+      break;
+    }
     case "contact.picture":
       stale.whole.add("pictures");
       // falls through
@@ -45,6 +51,13 @@ function note({ type, data }) {
       break;
     case "group.request":
       stale.whole.add("requests");
+      break;
+    case "community":
+      stale.communities.add(data.id);
+      if (!data.member) stale.whole.add("channels");
+      break;
+    case "community.request":
+      stale.communities.add(data.community);
       break;
     case "activity":
     case "activity.read":
@@ -83,22 +96,24 @@ async function look() {
   looking = true;
   let delay = calm;
   try {
-    const whole = new Set(stale.whole);
-    if (whole.has("pictures")) forget("/contacts/");
+    const pictures = stale.whole.delete("pictures");
+    if (pictures) forget("/contacts/");
     for (const id of stale.groups) forget(place("groups", id));
-    if (whole.has("requests")) changed("requests");
-    if (whole.has("pictures")) changed("pictures");
-    for (const done of ["pictures", "requests"]) stale.whole.delete(done);
-    for (const [part, load] of [["activity", loadActivity], ["me", loadMe], ["status", loadStatus]]) {
-      if (!whole.has(part)) continue;
-      await load();
-      stale.whole.delete(part);
+    if (stale.whole.delete("requests")) changed("requests");
+    for (const [part, load] of [["activity", loadActivity], ["channels", loadChats], ["me", loadMe], ["status", loadStatus]]) {
+      if (!stale.whole.delete(part)) continue;
+      await load().catch((error) => { stale.whole.add(part); throw error; });
     }
-    await each(stale.contacts, loadContact, loadContacts);
+    await each(stale.contacts, loadContact, loadContacts).catch((error) => { if (pictures) stale.whole.add("pictures"); throw error; });
+    if (pictures) changed("pictures");
     await each(stale.groups, loadGroup, loadGroups);
+    await each(stale.communities, loadCommunity, loadCommunities);
     await each(stale.chats, loadChat, loadChats);
     if (!state.open) stale.messages.clear();
-    await each(stale.messages, async (id) => view.put(await get(place("messages", id))), () => view.reload());
+    await each(stale.messages, async (id) => view.put(await get(place("messages", id)).catch((error) => {
+      if (error.status === 404) view.drop(id);
+      throw error;
+    })), () => view.reload());
   } catch (error) {
     delay = lastDelay;
     if (state.connected) report(error);

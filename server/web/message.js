@@ -20,6 +20,10 @@ async function react(m, emoji) {
   await change(m, own ? "unreact" : "react", { emoji });
 }
 
+// retry sends what has failed of an album once more.
+const failures = (album) => album.filter((m) => m.state === "failed" && !m.deleted);
+async function retry(album) { for (const m of failures(album)) await change(m, "retry"); }
+
 // trace tells what has happened to a message.
 async function trace(m) {
   const t = await get(`${place("messages", m.id)}/trace`);
@@ -60,6 +64,7 @@ export function actions(opener, m, ctx) {
     !gone && m.text && { label: "Copy text", act: () => copy(readable(m.text)) },
     !gone && own && ctx.canWrite && (m.content_type === "text" || m.content_type === "emoji") && { label: "Edit", act: () => ctx.doors.edit(m) },
     !gone && ctx.canWrite && (m.pinned ? { label: "Unpin", act: () => act(() => change(m, "unpin")) } : { label: "Pin", act: () => act(() => change(m, "pin")) }),
+    !gone && own && failures(ctx.album).length > 0 && { label: "Try again", act: () => act(() => retry(ctx.album)) },
     { label: "What happened to it", act: () => act(() => trace(m)) },
     !m.deleted_for_me && { label: "Delete for you", danger: true, act: () => remove(m, ctx.album, true) },
     !gone && ctx.canWrite && (own || ctx.moderator) && { label: "Delete for everyone", danger: true, act: () => remove(m, ctx.album, false) },
@@ -87,14 +92,16 @@ function quote(m, ctx) {
     to ? [h("strong", null, called(to.from_key, to.author)), h("span", null, gist(to))] : h("span", null, to === null ? "A message that is not here" : "…"))];
 }
 
-function foot(m) {
+function foot(m, ctx) {
   const [picture, words] = mine(m.from_key) && !m.deleted ? states[m.state] ?? [] : [];
+  const failed = words && failures(ctx.album).length > 0;
   return [
     m.pinned && !m.deleted && h("span", { title: "Pinned" }, icon("pin"), h("span", { class: "hidden-text" }, "pinned")),
     m.edited && !m.deleted && h("span", null, "edited"),
     h("time", { dateTime: new Date(Math.min(timeAt(m), 8.64e15)).toISOString(), title: moment(timeAt(m)) }, timeOf(timeAt(m))),
     picture && h("span", { class: `state ${m.state}`, title: words }, icon(picture), h("span", { class: "hidden-text" }, words)),
-    m.state === "failed" && mine(m.from_key) && h("span", { class: "state failed" }, words),
+    m.state === "failed" && words && h("span", { class: "state failed" }, words),
+    failed && h("button", { type: "button", class: "quiet small", onclick: (e) => act(() => retry(ctx.album), e.currentTarget) }, "Try again"),
   ];
 }
 
@@ -112,12 +119,12 @@ function picture(m, ctx) {
 }
 
 const parts = {
-  picture: [picture, (m, ctx) => [ctx.first, named(m.from_key, m.author), contact(m.from_key)?.color]],
+  picture: [picture, (m, ctx) => [ctx.first, named(m.from_key, m.author), contact(m.from_key)?.color, contact(m.from_key)?.picture]],
   author: [author, (m, ctx) => [ctx.group, ctx.first, named(m.from_key, m.author), contact(m.from_key)?.trust, contact(m.from_key)?.ens_verified]],
   quote: [quote, (m, ctx) => [m.reply_to, m.deleted, m.deleted_for_me, ctx.quoted && [gist(ctx.quoted), called(ctx.quoted.from_key, ctx.quoted.author)], ctx.quoted === null]],
   content: [(m, ctx) => content(m, ctx.album, ctx.doors), (m, ctx) => [m.text, m.content_type, m.deleted, m.deleted_for_me, m.deleted_by, m.edited_clock,
     ctx.album.map((a) => [a.id, a.text, a.deleted]), m.links, m.mentions?.map((p) => named(p.public_key))]],
-  foot: [foot, (m) => [m.pinned, m.edited, m.deleted, m.timestamp, m.state]],
+  foot: [foot, (m, ctx) => [m.pinned, m.edited, m.deleted, m.timestamp, m.state, failures(ctx.album).map((f) => f.id)]],
   reactions: [reactions, (m, ctx) => [ctx.canWrite, m.deleted, m.deleted_for_me, m.reactions.map((r) => [r.emoji, r.count, r.self, names(r.who)])]],
 };
 
@@ -135,7 +142,7 @@ export function messageNode(id) {
   row.update = (m, ctx) => {
     Object.assign(row, { message: m, ctx });
     const blocked = ctx.group && contact(m.from_key)?.blocked && !row.shown;
-    row.className = ["message", mine(m.from_key) && "mine", ctx.first && "first", ctx.group && "in-group", m.content_type === "emoji" && !m.deleted && "big", (m.deleted || m.deleted_for_me) && "deleted", isStatus(m) && "status",
+    row.className = ["message", mine(m.from_key) && "mine", ctx.first && "first", ctx.group && "in-group", m.content_type === "emoji" && !m.deleted && "big", (m.deleted || m.deleted_for_me) && "deleted", isStatus(m) && "status", row.found && "found",
       m.mentions_all || m.mentions?.some((p) => mine(p.public_key)) ? "calls" : ""].filter(Boolean).join(" ");
     row.setAttribute("aria-label", `${called(m.from_key, m.author)}, ${timeOf(timeAt(m))}: ${blocked ? "blocked" : gist(m)}`);
     reply.hidden = m.deleted || m.deleted_for_me || !ctx.canWrite;

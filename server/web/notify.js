@@ -1,5 +1,6 @@
 // Notifications of the desktop, which people ask for by a click, and the count
 // in the page's title.
+import { chatTitle } from "./people.js";
 import { changed, on, state } from "./state.js";
 import { toast } from "./dom.js";
 
@@ -32,13 +33,13 @@ function show(title, body, tag) {
 // notify tells of an event that people would want to know of at once.
 export function notify({ type, data }) {
   if (!wanted() || document.hasFocus()) return;
-  if (type === "message" && data.state === "received") {
+  if (type === "message" && data.state === "received" && !data.group_change) {
     const chat = state.chats.get(data.chat);
     if (chat?.muted || data.timestamp < begun - recent) return;
     const from = state.contacts.get(data.from_key);
     if (from?.blocked || !from && !chat?.active) return; // strangers ask first
     const who = from?.name ?? data.author?.display_name ?? "Somebody";
-    const title = chat?.kind === "private_group" ? `${who} in ${chat.name}` : who;
+    const title = chat && chat.kind !== "one_to_one" ? `${who} in ${chatTitle(chat)}` : who;
     show(title, (data.text || `A message (${data.content_type})`).slice(0, 200), `#/chat/${encodeURIComponent(data.chat)}`);
   } else if (type === "contact.request") {
     show(`${data.name || "Somebody"} wants to be your contact`, data.text.slice(0, 200), "#/activity");

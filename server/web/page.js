@@ -3,7 +3,7 @@
 import { noToken } from "./api.js";
 import { $, act, h, icon, report } from "./dom.js";
 import { avatar } from "./people.js";
-import { loadActivity, loadChats, loadContacts, loadGroups, loadMe, loadStatus, on, state, watchStatus } from "./state.js";
+import { loadActivity, loadChats, loadCommunities, loadContacts, loadGroups, loadMe, loadStatus, on, state, watchStatus } from "./state.js";
 import { follow } from "./live.js";
 import { open, shut } from "./conversation.js";
 import { chatsView } from "./chats.js";
@@ -84,7 +84,7 @@ async function start() {
   if (!sessionStorage.getItem("token")) throw new Error(noToken);
   // What happens while the rest is loaded comes with the events after this.
   const { last_event: since } = await loadStatus();
-  await Promise.all([loadMe(), loadContacts(), loadGroups(), loadActivity()]);
+  await Promise.all([loadMe(), loadContacts(), loadGroups(), loadCommunities(), loadActivity()]);
   await loadChats();
   addEventListener("hashchange", route);
   document.body.classList.remove("starting");

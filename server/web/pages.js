@@ -4,7 +4,6 @@ import { get } from "./api.js";
 
 const page = 50;
 const most = 800; // messages that are held; the other end is let go then
-const day = 86400000;
 
 const order = (a, b) => a.clock - b.clock || (a.id < b.id ? -1 : 1);
 
@@ -13,10 +12,10 @@ export class Run {
     this.chat = chat;
     this.byId = new Map();
     this.sorted = [];
-    // before is what the API gave for the page before; null: ask by clock;
-    // "": there is none. whole tells that the newest messages are here.
+    // before and after are what the API gave for the pages on either side;
+    // "": there is none; null: ask for what is about the message at that end.
     this.before = "";
-    this.whole = true;
+    this.after = "";
   }
 
   // newest makes the run of the newest messages.
@@ -28,13 +27,13 @@ export class Run {
     return run;
   }
 
-  // around makes the run about a clock.
-  static async around(chat, clock) {
+  // around makes the run about a message.
+  static async around(chat, id) {
     const run = new Run(chat);
-    run.whole = false;
-    run.before = null;
-    await run.later(clock - 1);
-    await run.earlier();
+    const got = await get("/messages/page", { chat, around: id, limit: page });
+    run.add(got.messages);
+    run.before = got.older ?? "";
+    run.after = got.newer ?? "";
     return run;
   }
 
@@ -46,6 +45,8 @@ export class Run {
   get first() { return this.sorted[0]; }
   get last() { return this.sorted.at(-1); }
   get more() { return this.before !== ""; }
+  // whole tells that the newest messages are here.
+  get whole() { return this.after === ""; }
 
   // put keeps a message that is new or has changed, if it belongs here.
   put(m) {
@@ -55,49 +56,37 @@ export class Run {
     return true;
   }
 
-  // earlier loads the page before.
+  // drop takes a message out that is no more.
+  drop(id) {
+    this.byId.delete(id);
+    this.add([]);
+  }
+
+  // earlier and later load the page before and the page behind.
   async earlier() {
+    if (this.before === null) return this.about(this.first, "before", "older");
     if (this.before === "") return;
-    if (this.before === null) return this.searchEarlier();
     const got = await get("/messages/page", { chat: this.chat, before: this.before, limit: page });
     this.before = got.next ?? "";
     this.add(got.messages);
     this.trim(true);
   }
 
-  // searchEarlier loads what is before the first message without a place to go
-  // on from, which the API gives at the newest messages only: it looks at a
-  // time before it, longer or shorter until there is about a page.
-  async searchEarlier() {
-    const end = this.first?.clock ?? Date.now();
-    let span = day, enough = false;
-    for (let tries = 0; tries < 40; tries++) {
-      const since = Math.max(0, end - 1 - Math.round(span));
-      const got = await get("/messages/page", { chat: this.chat, since: since || undefined, oldest: true, limit: 4 * page });
-      const older = got.messages.filter((m) => m.clock < end);
-      const reaches = older.length < got.messages.length || !got.next;
-      if (!reaches && span > 1) { // too long: the page ends before
-        span /= 4;
-        enough = true;
-        continue;
-      }
-      if (reaches && older.length < page && since > 0 && !(enough && older.length > 0)) {
-        span *= 8;
-        continue;
-      }
-      if (since === 0) this.before = "";
-      this.add(older);
-      return this.trim(true);
-    }
-    this.before = "";
-  }
-
-  // later loads the page after the last message, or after a clock.
-  async later(clock = this.last.clock - 1) {
-    const got = await get("/messages/page", { chat: this.chat, since: Math.max(clock, 0) || undefined, oldest: true, limit: page });
-    this.whole = !got.next;
+  async later() {
+    if (this.after === null) return this.about(this.last, "after", "newer");
+    if (this.after === "") return;
+    const got = await get("/messages/page", { chat: this.chat, after: this.after, oldest: true, limit: page });
+    this.after = got.next ?? "";
     this.add(got.messages);
     this.trim(false);
+  }
+
+  // about loads what is about the message at an end that was let go before.
+  async about(m, end, side) {
+    const got = m ? await get("/messages/page", { chat: this.chat, around: m.id, limit: page }) : { messages: [] };
+    this[end] = got[side] ?? "";
+    this.add(got.messages);
+    this.trim(end === "before");
   }
 
   // trim lets go of the end that is not looked at.
@@ -106,7 +95,7 @@ export class Run {
     const gone = growsBack ? this.sorted.slice(most) : this.sorted.slice(0, -most);
     for (const m of gone) this.byId.delete(m.id);
     this.add([]);
-    if (growsBack) this.whole = false;
+    if (growsBack) this.after = null;
     else this.before = null;
   }
 }

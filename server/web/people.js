@@ -1,7 +1,7 @@
 // How people and chats are shown in a line: pictures, names, marks, times.
 import { file, forget, place } from "./api.js";
 import { h, icon } from "./dom.js";
-import { contact, mine, named, on, state } from "./state.js";
+import { called, channel, contact, mine, named, on, state } from "./state.js";
 
 // The customisation colours of the protocol, by their words.
 export const colors = {
@@ -54,8 +54,9 @@ function round(id, name, color, paths, size) {
 // avatar is the picture of somebody, or the first letter of their name. Not
 // everybody sends a large picture with the small one.
 export function avatar(key, name, size = "") {
-  const sizes = mine(key) && !state.me.picture ? [] : size === "large" ? ["large", "thumbnail"] : ["thumbnail"];
-  return round(key, name, mine(key) ? state.me.color : contact(key)?.color, sizes.map((s) => `${place("contacts", key)}/picture?size=${s}`), size);
+  const known = mine(key) ? state.me : contact(key);
+  const sizes = known && !known.picture ? [] : size === "large" ? ["large", "thumbnail"] : ["thumbnail"];
+  return round(key, name, known?.color, sizes.map((s) => `${place("contacts", key)}/picture?size=${s}`), size);
 }
 
 export function groupAvatar(group, size = "") {
@@ -63,7 +64,16 @@ export function groupAvatar(group, size = "") {
   return round(group.id, group.name, group.color, image ? [`${place("groups", group.id)}/image?side=256`] : [], size);
 }
 
-export const chatAvatar = (chat, size) => chat.kind === "one_to_one" ? avatar(chat.public_key, chat.name, size) : groupAvatar(chat, size);
+// Pictures of a community change with what it says of itself.
+export const communityAvatar = (c, size = "") => round(c.id, c.name || "?", c.color,
+  c.images?.includes("thumbnail") ? [`${place("communities", c.id)}/picture?name=${size === "large" && c.images.includes("large") ? "large" : "thumbnail"}&at=${c.clock}`] : [], size);
+
+const channelAvatar = (chat, size) => round(chat.id, channel(chat)?.emoji || chat.name, chat.color, [], size);
+
+export const chatAvatar = (chat, size) => chat.kind === "one_to_one" ? avatar(chat.public_key, chat.name, size) : chat.kind === "community" ? channelAvatar(chat, size) : groupAvatar(chat, size);
+
+// chatTitle is what a chat is called where it is out of its place.
+export const chatTitle = (chat) => chat?.kind === "community" ? `#${chat.name}${chat.community_name ? ` in ${chat.community_name}` : ""}` : chat?.name;
 
 on("me", () => forget(place("contacts", state.me.public_key))); // the picture may be another
 
@@ -130,9 +140,22 @@ const kinds = {
   identity_verification: "Identity verification", contact_request: "Contact request", bridge: "Bridged message", discord: "Imported message",
 };
 
+// entry is what somebody did to a group, in a sentence.
+export function entry(m) {
+  const { kind, members = [], text } = m.group_change;
+  const who = members.map((p) => mine(p.public_key) ? "you" : named(p.public_key)).join(", ");
+  const what = {
+    created: `made the group “${text}”`, member_added: `added ${who}`, member_joined: "joined", member_left: "left", member_removed: `removed ${who}`,
+    admin_added: `made ${who} admin`, admin_removed: "stepped down as admin", renamed: `named the group “${text}”`,
+    color_changed: "changed the colour of the group", image_changed: "changed the picture of the group",
+  };
+  return `${called(m.from_key)} ${what[kind] ?? kind.replaceAll("_", " ")}`;
+}
+
 // gist is a message in a few words.
 export function gist(m) {
   if (m.deleted || m.deleted_for_me) return "Message deleted";
+  if (m.group_change) return entry(m);
   const text = readable(m.text || m.bridge?.content || m.discord?.content || "").replace(/\s+/g, " ").trim();
   const kind = kinds[m.content_type];
   if (m.content_type === "audio" || m.content_type === "sticker") return kind;

@@ -1,12 +1,10 @@
 // The own profile, what others are told, and settings of account and page.
-import { base64, get, post } from "./api.js";
+import { base64, file, forget, get, post } from "./api.js";
 import { act, button, copy, dialog, form, h, sure } from "./dom.js";
 import { avatar, colors } from "./people.js";
 import { possible, want, wanted } from "./notify.js";
 import { changed, on, state } from "./state.js";
 
-// What others follow to add us: shown and copied, never asked.
-const shareBase = "https://status.app/u#";
 const presences = [["automatic", "As I come and go"], ["always_online", "Always online"], ["do_not_disturb", "Do not disturb"], ["inactive", "Away"]];
 const viewers = [["everyone", "everyone"], ["contacts", "contacts"], ["nobody", "nobody"]];
 
@@ -44,11 +42,13 @@ function status(me) {
 }
 
 function share(me) {
-  const url = shareBase + me.key;
+  const code = h("img", { alt: "QR code of the link", class: "code", width: 200, height: 200 });
+  forget("/profile/qr"); // it has the name in it
+  act(async () => { code.src = await file("/profile/qr"); });
   const row = (label, text) => h("p", { class: "field" }, h("span", { class: "dim" }, `${label}: `), h("code", null, text), " ", h("button", { type: "button", class: "quiet small", onclick: () => copy(text) }, "Copy"));
-  return h("section", null, h("h3", null, "How others add you"), row("Link", url), row("Key", me.key),
+  return h("section", null, h("h3", null, "How others add you"), row("Link", me.link), row("Key", me.key),
     me.ens_name && h("p", { class: "field" }, h("span", { class: "dim" }, "ENS name that you claim: "), me.ens_name),
-    h("p", { class: "dim" }, "“parley account qr” shows the link as a QR code."));
+    code, h("p", { class: "dim" }, "Others add you by the link, by the key, or by scanning the code with Status on a phone."));
 }
 
 function settings(s) {

@@ -1,7 +1,7 @@
 // Search over all chats, or in one.
 import { get } from "./api.js";
 import { act, button, h, later } from "./dom.js";
-import { avatar, gist, moment, timeAt } from "./people.js";
+import { avatar, chatTitle, gist, moment, timeAt } from "./people.js";
 import { called, named, state } from "./state.js";
 import { openAt } from "./activity.js";
 
@@ -11,7 +11,7 @@ function row(m) {
   const chat = state.chats.get(m.chat);
   return h("li", { class: "result" }, h("button", { type: "button", class: "row", onclick: () => act(() => openAt(m.chat, m.id)) },
     avatar(m.from_key, named(m.from_key, m.author), "medium"),
-    h("span", { class: "names" }, h("span", { class: "top" }, h("strong", { class: "name" }, called(m.from_key, m.author)), h("span", { class: "dim" }, ` in ${chat?.name ?? "a chat"}`)),
+    h("span", { class: "names" }, h("span", { class: "top" }, h("strong", { class: "name" }, called(m.from_key, m.author)), h("span", { class: "dim" }, ` in ${chatTitle(chat) ?? "a chat"}`)),
       h("span", { class: "gist lines" }, gist(m)), h("small", { class: "dim" }, moment(timeAt(m))))));
 }
 

@@ -11,6 +11,7 @@ export const state = {
   people: new Map(), // those who are no contacts, as far as the daemon knows them
   chats: new Map(), // by id
   groups: new Map(), // by id
+  communities: new Map(), // by id
   unread: 0, // in the activity centre
   open: "", // id of the open chat
 };
@@ -18,7 +19,7 @@ export const state = {
 const listeners = new Map();
 
 // on calls back when a part has changed: me, status, contacts, chats, groups,
-// activity, open, requests, pictures. It returns what ends that.
+// communities, activity, open, requests, pictures. It returns what ends that.
 export function on(parts, listener) {
   for (const part of parts.split(" ")) listeners.set(part, [...listeners.get(part) ?? [], listener]);
   return () => {
@@ -108,6 +109,15 @@ export function keepGroup(g) {
   changed("groups");
 }
 
+// channel returns a chat that is one of a community as what that says of it.
+export const channel = (chat) => state.communities.get(chat?.community)?.channels.find((ch) => ch.id === chat.id);
+
+export function keepCommunity(c) {
+  if (c.joined || c.spectated) state.communities.set(c.id, c);
+  else state.communities.delete(c.id);
+  changed("communities", "chats");
+}
+
 // The loaders ask for what is in question and keep it.
 export async function loadContacts() {
   const all = await get("/contacts");
@@ -148,6 +158,18 @@ export async function loadGroups() {
 }
 
 export async function loadGroup(id) { keepGroup(await get(place("groups", id))); }
+
+export async function loadCommunities() {
+  state.communities = new Map((await get("/communities")).map((c) => [c.id, c]));
+  changed("communities", "chats");
+}
+
+export async function loadCommunity(id) {
+  keepCommunity(await get(place("communities", id)).catch((error) => {
+    if (error.status === 404) return { id }; // not followed any more
+    throw error;
+  }));
+}
 
 export async function loadActivity() {
   state.unread = (await get("/activities/counts")).unread;

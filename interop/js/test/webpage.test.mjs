@@ -71,6 +71,9 @@ const step = (name, run) => test(name, limit, async (t) => {
   }
 });
 
+// shot keeps how a page looks, if that is wanted.
+const shot = (page, name) => process.env.PARLEY_PAGE_SHOTS && page.screenshot({ path: `${process.env.PARLEY_PAGE_SHOTS}/${name}.png` });
+
 const chatRow = (name) => `.chat-row:has(.name:text-is("${name}"))`;
 const message = (page, text) => page.locator(".message", { has: page.locator(`.content-part:has-text("${text}")`) }).last();
 const openChat = async (page, name) => {
@@ -111,6 +114,10 @@ step("a group is made, and both are in it", async () => {
   await adaPage.waitForSelector('#head .name:text-is("Book <b>club</b>")');
   await openChat(bobPage, "Book <b>club</b>");
   await bobPage.waitForSelector("#head :text('2 members')");
+  for (const entry of ["Ada Lovelace made the group “Book <b>club</b>”", "Ada Lovelace added you", "You joined"]) {
+    await bobPage.waitForSelector(`.entry:has-text("${entry}")`);
+  }
+  await shot(bobPage, "history");
 });
 
 step("a message with a mention, an answer to it, and delivery", async () => {
@@ -220,6 +227,16 @@ step("a long chat is read backwards, and found in", async () => {
     const row = [...document.querySelectorAll(".message")].find((r) => r.textContent.includes("The needle")), box = row?.getBoundingClientRect();
     return box && box.top > 0 && box.bottom < innerHeight;
   });
+  // What is about it is there, and the rest comes from there on without gaps.
+  const shown = () => adaPage.locator(".message").evaluateAll((all) => all.map((row) => row.dataset.id));
+  assert.ok((await shown()).length < clocks.length, `all is loaded at once, ${(await shown()).length} of ${clocks.length}`);
+  await until("the last message", async () => {
+    await adaPage.evaluate(() => { const pane = document.getElementById("scroll"); pane.scrollTop = pane.scrollHeight; });
+    return (await shown()).at(-1) === clocks.at(-1);
+  });
+  assert.deepEqual(await shown(), clocks.slice(-(await shown()).length));
+  await adaPage.click('.result:has-text("The needle") .row');
+  await adaPage.waitForFunction(() => [...document.querySelectorAll(".message.found")].some((r) => r.textContent.includes("The needle")));
   await adaPage.click("#to-end");
   await message(adaPage, "Line 130").waitFor();
 });
@@ -239,6 +256,90 @@ step("what happens while the daemon is away comes when it is back, once", async 
   await adaPage.waitForSelector("#net:not(.bad)");
   await say(adaPage, "Here again");
   await message(bobPage, "Here again").waitFor();
+});
+
+step("a draft is seen on another page of the account", async () => {
+  const other = await open(await browsers[0].newPage(), ada);
+  await openChat(other, "Bob Babbage");
+  await adaPage.bringToFront();
+  await openChat(adaPage, "Bob Babbage");
+  for (const text of ["on two pages", ""]) {
+    await adaPage.fill("#text", text);
+    await until("the draft is there", async () => await other.inputValue("#text") === text);
+  }
+  await other.close();
+});
+
+step("the profile has a link and its code", async () => {
+  await adaPage.click("#me");
+  const { link } = await ada.call("GET", "/profile");
+  await adaPage.waitForSelector(`dialog code:text-is("${link}")`);
+  await adaPage.waitForFunction(() => document.querySelector("dialog img.code")?.naturalWidth > 100);
+  await shot(adaPage, "profile");
+  await adaPage.press("dialog", "Escape");
+});
+
+step("a message that failed is tried again", async () => {
+  await bob.halt();
+  await openChat(adaPage, "Bob Babbage");
+  await say(adaPage, "Try this");
+  for (const verb of ["block", "unblock"]) await ada.call("POST", `/contacts/${bob.key}/${verb}`);
+  const again = message(adaPage, "Try this").getByRole("button", { name: "Try again" });
+  await again.waitFor();
+  await shot(adaPage, "failed");
+  await again.click();
+  await again.waitFor({ state: "detached" });
+  await bob.again();
+  await message(adaPage, "Try this").locator(".state.delivered").waitFor();
+});
+
+step("a community is made, joined by its link, and let into by hand", async () => {
+  await adaPage.click('nav a[data-view="chats"]');
+  await adaPage.getByLabel("New chat, group or contact").click();
+  await adaPage.click('.menu button:text-is("New community")');
+  await adaPage.getByLabel("Name of the community").fill("Film <i>club</i>");
+  await adaPage.getByLabel("What it is about").fill("We watch");
+  await adaPage.getByLabel("I decide who is let in").check();
+  await adaPage.click('dialog button:text-is("Create")');
+  await adaPage.waitForSelector("#head :text('Film <i>club</i> · General channel')");
+  await say(adaPage, "Which film?");
+  const { url } = await ada.call("GET", `/communities/${encodeURIComponent("Film <i>club</i>")}/url`);
+  await bobPage.click('nav a[data-view="chats"]');
+  await bobPage.getByLabel("New chat, group or contact").click();
+  await bobPage.click('.menu button:text-is("Join a community")');
+  await bobPage.getByLabel("Link or id of the community").fill(url);
+  await bobPage.locator("dialog").getByRole("button", { name: "Join", exact: true }).click();
+  await bobPage.waitForSelector("dialog :text('You asked to join: its owner decides.')");
+  await bobPage.keyboard.press("Escape");
+  await adaPage.locator('[data-community] .badge:has-text("1")').waitFor();
+  await adaPage.click("[data-community]");
+  const asks = adaPage.locator('dialog .result:has-text("Bob Babbage")');
+  await asks.getByRole("button", { name: "Accept" }).click();
+  await adaPage.waitForSelector("dialog h3:text('2 members')");
+  await asks.waitFor({ state: "detached" });
+  await shot(adaPage, "community");
+  await adaPage.getByLabel("Name of the channel").fill("westerns");
+  await adaPage.click('dialog button:text-is("Add")');
+  await adaPage.waitForSelector('dialog :text("#westerns")');
+  await adaPage.keyboard.press("Escape");
+  await openChat(bobPage, "westerns");
+  await say(bobPage, "High noon");
+  await openChat(adaPage, "westerns");
+  await message(adaPage, "High noon").waitFor();
+  await say(adaPage, "Rio Bravo");
+  await message(bobPage, "Rio Bravo").waitFor();
+});
+
+step("who is removed from a community reads on and cannot write", async () => {
+  await adaPage.click("[data-community]");
+  await adaPage.locator('dialog .members li:has-text("Bob Babbage")').getByRole("button", { name: "Remove" }).click();
+  await adaPage.locator('dialog button.danger:text-is("Remove")').last().click();
+  await adaPage.waitForSelector("dialog h3:text('1 member')");
+  await adaPage.keyboard.press("Escape");
+  await bobPage.waitForSelector("#banner:has-text('You read along and are not a member.')");
+  await bobPage.waitForSelector("#compose", { state: "hidden" });
+  await say(adaPage, "Not without Bob");
+  await message(bobPage, "Not without Bob").waitFor();
 });
 
 // fits tells what is wider than the window, unless in a part of its own that
@@ -270,6 +371,13 @@ step("it fits a telephone, and every control has a name", async () => {
   await page.waitForSelector("dialog .members");
   await check("group");
   await page.keyboard.press("Escape");
+  await page.getByLabel("Back to the list").click();
+  await page.click("[data-community]");
+  await page.waitForSelector("dialog .members");
+  await check("community");
+  await page.keyboard.press("Escape");
+  await openChat(page, "westerns");
+  await check("channel");
   await page.getByLabel("Back to the list").click();
   await page.click("#me");
   await page.waitForSelector("dialog section");
