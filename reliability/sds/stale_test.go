@@ -1,6 +1,7 @@
 package sds
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -91,6 +92,14 @@ func TestStaleKept(t *testing.T) {
 	}
 	if n := count(bob.st, keyStale); n != StaleKept {
 		t.Errorf("%d are remembered", n)
+	}
+	s := must(bob.channel.open(bob.st, bob.now, nil)).s
+	if err := bob.st.Put(keyStaleOrder+number(s.stale%StaleKept), []byte("damaged")); err != nil {
+		t.Fatal(err)
+	}
+	one := forged("alice", uint64(start.UnixMilli()), "", nil, []byte("one more"))
+	if _, err := bob.channel.Receive(bob.st, bob.now, bob.rand, one, nil); !errors.Is(err, ErrCorrupt) {
+		t.Error(err)
 	}
 }
 
