@@ -276,8 +276,16 @@ func TestCommunityRooms(t *testing.T) {
 		}
 	}
 	look("category", "/b /general", nil)
-	_, err = c.MoveChannel(ctx, "Club", "general", "rooms", 0)
+	moved, err := c.MoveChannel(ctx, "Club", "general", "rooms", 0)
 	look("move", "/general /b", err)
+	_, err = c.MoveChannel(ctx, "Club", moved.ID, "rooms", 1)
+	look("move by the id of the chat", "/b /general", err)
+	_, err = c.MoveChannel(ctx, "Club", moved.UUID, "rooms", 0)
+	look("move by UUID", "/general /b", err)
+	other := strings.NewReplacer("0x02", "0x03", "0x03", "0x02").Replace(moved.ID[:4]) + moved.ID[4:]
+	if _, err = c.DeleteChannel(ctx, "Club", other); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("channel of another community: %v", err)
+	}
 	none, renamed := "", "bee"
 	_, err = c.EditChannel(ctx, "Club", "#b", parley.ChannelSettings{Name: &renamed, Category: &none})
 	look("edit", "bee /general", err)

@@ -46,8 +46,12 @@ func (c *Client) resolveCommunity(text string) (key.Public, error) {
 		WithHint("give the id, as `parley community list` shows it")
 }
 
-// channelOf finds a channel by UUID, or by name with or without the sign #.
+// channelOf finds a channel by UUID, by the id of its chat, or by name with or
+// without the sign #.
 func channelOf(known community.Community, text string) (community.Channel, error) {
+	if k, uuid, err := community.SplitChannelID(text); err == nil && k == known.Key {
+		text = uuid
+	}
 	if ch, ok := known.Description.Channel(text); ok {
 		return ch, nil
 	}

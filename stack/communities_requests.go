@@ -6,6 +6,7 @@ import (
 	"github.com/parley-im/parley/account/key"
 	"github.com/parley-im/parley/app/activity"
 	"github.com/parley-im/parley/app/community"
+	"github.com/parley-im/parley/app/message"
 	"github.com/parley-im/parley/internal/fault"
 	apppb "github.com/parley-im/parley/pb/app"
 	"github.com/parley-im/parley/stack/view"
@@ -74,6 +75,12 @@ func (s *Stack) onRequestToJoin(t *step, in incoming) error {
 		return err
 	}
 	c, by, err := s.askedOfUs(t, in, r.Community)
+	_, waits := errors.AsType[*message.Missing](err)
+	// Deployed clients tell owner and admins of their request as well, without
+	// the accounts, which are for the control node: that is not the request.
+	if (err == nil || waits) && in.aside && len(r.Accounts) == 0 {
+		return community.ErrNoAccount
+	}
 	if err != nil {
 		return err
 	}

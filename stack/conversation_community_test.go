@@ -114,7 +114,7 @@ func (pl *player) playCommunity(t *testing.T, e *recordedEnvelope) {
 		// What a client said itself it knows without hearing it.
 		pl.until(e.sent())
 		err := pl.step(t, func(s *step) error {
-			return pl.Stack.handle(s, incoming{said, e.sent()}, pl.handler(said.Type))
+			return pl.Stack.handle(s, incoming{Message: said, at: e.sent()}, pl.handler(said.Type))
 		})
 		if err != nil {
 			t.Errorf("%s: envelope %s: %v", pl.Name, e.envelope.Hash, err)
@@ -162,7 +162,7 @@ func (pl *player) followRecorded(t *testing.T, e *recordedEnvelope) {
 		if err != nil {
 			return err
 		}
-		return pl.onCommunityDescription(s, incoming{m, newest.sent()})
+		return pl.onCommunityDescription(s, incoming{Message: m, at: newest.sent()})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -158,7 +158,7 @@ func (pl *player) remember(s *step, e *recordedEnvelope, m *message.Message) err
 	case apppb.ApplicationMetadataMessage_CHAT_MESSAGE, apppb.ApplicationMetadataMessage_MEMBERSHIP_UPDATE_MESSAGE,
 		apppb.ApplicationMetadataMessage_EDIT_MESSAGE, apppb.ApplicationMetadataMessage_DELETE_MESSAGE,
 		apppb.ApplicationMetadataMessage_EMOJI_REACTION, apppb.ApplicationMetadataMessage_PIN_MESSAGE:
-		return pl.Stack.handle(s, incoming{m, e.sent()}, do)
+		return pl.Stack.handle(s, incoming{Message: m, at: e.sent()}, do)
 	}
 	return nil
 }

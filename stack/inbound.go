@@ -264,6 +264,9 @@ type incoming struct {
 	*message.Message
 	// at is the Waku timestamp cut to seconds, the reference of clock rules.
 	at time.Time
+	// aside tells that it came to us, not on a topic of a community. It is not
+	// known of what has waited.
+	aside bool
 }
 
 // deliver hands one application message to the handler of its type, once.
@@ -304,7 +307,7 @@ func (s *Stack) deliver(t *step, e Envelope, from key.Public, raw []byte) error 
 	if e.said.After(at) {
 		at = e.said
 	}
-	return s.handle(t, incoming{m, at.Truncate(time.Second)}, do)
+	return s.handle(t, incoming{m, at.Truncate(time.Second), e.community.IsZero()}, do)
 }
 
 // judge decides what a failed frame means. Only an error of the database is

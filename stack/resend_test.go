@@ -67,8 +67,15 @@ func TestResend(t *testing.T) {
 		if err := alice.update(func(t *step) (err error) {
 			first, err = alice.mvds.Unacknowledged(t.Core("mvds"), bobby.key.Public())
 			return err
-		}); err != nil || len(first) != 1 {
-			t.Fatalf("%+v, %v", first, err)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		// What made them contacts may be on its way, too.
+		first = slices.DeleteFunc(first, func(e mvds.Expired) bool {
+			return message.NewID(alice.key.Public(), e.Message.Body) != had.ID
+		})
+		if len(first) != 1 {
+			t.Fatalf("%d messages unacknowledged are the one just said", len(first))
 		}
 		eventually(t, time.Minute, "delivered", func() bool { return alice.in(had.ID).State == chat.Delivered })
 		bobby.halt()
@@ -92,13 +99,15 @@ func TestResend(t *testing.T) {
 		if _, ok := kept(t, alice.Stack, lost.ID); ok {
 			t.Error("kept though it has not failed")
 		}
-		changes := eventsOf(t, alice.Stack, EventMessageState)
-		var change view.StateChange
-		if err := json.Unmarshal(changes[len(changes)-1].Data, &change); err != nil {
-			t.Fatal(err)
-		}
-		if change.ID != lost.ID || change.State != chat.Pending {
-			t.Errorf("%+v", change)
+		told := slices.ContainsFunc(eventsOf(t, alice.Stack, EventMessageState), func(e storage.Event) bool {
+			var change view.StateChange
+			if err := json.Unmarshal(e.Data, &change); err != nil {
+				t.Error(err)
+			}
+			return change.ID == lost.ID && change.State == chat.Pending
+		})
+		if !told {
+			t.Error("no event says that it is pending again")
 		}
 		if _, err := alice.Resend(lost.ID); fault.KindOf(err) != fault.Conflict {
 			t.Errorf("a message that waits: %v", err)

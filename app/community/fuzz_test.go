@@ -2,6 +2,7 @@ package community
 
 import (
 	"bytes"
+	"math"
 	"testing"
 
 	"github.com/parley-im/parley/account/key"
@@ -81,6 +82,13 @@ func FuzzParseMessages(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(byte(i), raw)
+	}
+	for _, clock := range []uint64{firstMilliseconds, math.MaxUint64} {
+		raw, err := Request{Community: k, Clock: clock}.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(byte(0), raw)
 	}
 	f.Fuzz(func(t *testing.T, which byte, raw []byte) {
 		switch which % 8 {

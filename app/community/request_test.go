@@ -174,7 +174,8 @@ func TestAdmit(t *testing.T) {
 			open(m)
 			m.BannedMembers = map[string]*apppb.CommunityBanInfo{asks.Public().Hex(): {}}
 		}, want: ErrBanned},
-		"no account":        {request: func(r *Request) { r.Accounts = nil }, want: ErrNoAccount},
+		"no account":        {request: func(r *Request) { r.Accounts = nil }, state: Pending},
+		"no account needed": {community: open, request: func(r *Request) { r.Accounts = nil }, state: Accepted},
 		"another's account": {request: func(r *Request) { r.Member = p[4].Public() }, state: Declined},
 		"one false account": {community: open, request: func(r *Request) {
 			r.Accounts = append(r.Accounts, Account{Address: r.Accounts[0].Address, Signature: make([]byte, 65)})
@@ -223,6 +224,27 @@ func TestAdmit(t *testing.T) {
 	}
 	if _, err := (Community{}).Admit(r, Desk{Now: now}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("of no community: %v", err)
+	}
+}
+
+// The JavaScript client asks at a time in milliseconds.
+func TestRequestInMilliseconds(t *testing.T) {
+	t.Parallel()
+	p := people(4)
+	c := create(t, p[3])
+	_, r := ask(t, c, p[2], now)
+	r.Clock, r.Accounts = milliseconds(now), nil
+	if kept, err := c.Admit(sent(t, r), Desk{Now: now}); err != nil || kept.State != Pending || kept.Clock != seconds(now) {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	for clock, want := range map[uint64]uint64{
+		firstMilliseconds - 1: firstMilliseconds - 1, firstMilliseconds: firstMilliseconds / 1000,
+		firstMilliseconds*1000 - 1: firstMilliseconds - 1, firstMilliseconds * 1000: firstMilliseconds * 1000, math.MaxUint64: math.MaxUint64,
+	} {
+		r.Clock = clock
+		if got := sent(t, r).Clock; got != want {
+			t.Errorf("%d is read as %d s, not %d", clock, got, want)
+		}
 	}
 }
 

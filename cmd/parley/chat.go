@@ -69,7 +69,7 @@ func chatRow(c parley.Chat, now time.Time) []string {
 	}
 	last, at := "", ""
 	if c.Last != nil {
-		at = localTime(time.UnixMilli(int64(c.Last.Timestamp)), now)
+		at = localTime(saidAt(c.Last.Timestamp, c.Last.Clock), now)
 		last = c.Last.Text
 		switch {
 		case c.Last.Deleted:

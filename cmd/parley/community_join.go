@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/account"
 	rules "github.com/parley-im/parley/app/community"
 	"github.com/parley-im/parley/internal/fault"
 	"github.com/parley-im/parley/server/client"
@@ -90,10 +91,13 @@ func awaitMembership(ctx context.Context, c *client.Client, since uint64, of par
 	return err
 }
 
+// asker is what to call who asks to join: not every client tells a name.
+func asker(r parley.CommunityRequest) string { return shownName(r.DisplayName, account.Alias(r.From)) }
+
 // communityRequestRow shows a request to join a community in words.
 func communityRequestRow(r parley.CommunityRequest) []string {
 	return []string{
-		localTime(time.UnixMilli(int64(r.Clock)), time.Now()), string(r.State), shownName(r.Name, r.Community), r.DisplayName, r.From.String(),
+		localTime(time.UnixMilli(int64(r.Clock)), time.Now()), string(r.State), shownName(r.Name, r.Community), asker(r), r.From.String(),
 	}
 }
 
@@ -157,7 +161,7 @@ func (a *app) completeAsking(cmd *cobra.Command, args []string, text string) ([]
 	var people []cobra.Completion
 	for _, r := range all {
 		if r.State == rules.Pending {
-			people = append(people, cobra.CompletionWithDesc(r.From.String(), oneLine(r.DisplayName)))
+			people = append(people, cobra.CompletionWithDesc(r.From.String(), oneLine(asker(r))))
 		}
 	}
 	return people, done

@@ -146,7 +146,7 @@ func (a *app) printer(ctx context.Context, c *client.Client) (*messagePrinter, e
 // writeMessage writes a message: time, who, text, what others made of it, and
 // of our own how far it has come.
 func writeMessage(w io.Writer, m parley.Message, who string, now time.Time) error {
-	head := fmt.Sprintf("%s  %s: ", localTime(time.UnixMilli(int64(m.Timestamp)), now), plain(who))
+	head := fmt.Sprintf("%s  %s: ", localTime(saidAt(m.Timestamp, m.Clock), now), plain(who))
 	text := strings.ReplaceAll(plain(messageText(m)), "\n", "\n    ")
 	tail := ""
 	for _, r := range m.Reactions {
@@ -171,6 +171,15 @@ func writeMessage(w io.Writer, m parley.Message, who string, now time.Time) erro
 	return err
 }
 
+// saidAt is when a message was said. All that tells of one that was deleted is
+// its clock.
+func saidAt(timestamp, clock uint64) time.Time {
+	if timestamp == 0 {
+		timestamp = clock
+	}
+	return time.UnixMilli(int64(timestamp))
+}
+
 // messageText is what a message says, in words.
 func messageText(m parley.Message) string {
 	kind, text := strings.ReplaceAll(m.ContentType, "_", " "), m.Text
@@ -180,7 +189,10 @@ func messageText(m parley.Message) string {
 	case m.ContentType == "text", m.ContentType == "emoji":
 		kind = ""
 	case m.Image != nil:
-		kind += fmt.Sprintf(" %s %d×%d", m.Image.Format, m.Image.Width, m.Image.Height)
+		kind += " " + m.Image.Format
+		if m.Image.Width > 0 && m.Image.Height > 0 { // not every client says
+			kind += fmt.Sprintf(" %d×%d", m.Image.Width, m.Image.Height)
+		}
 	case m.Sticker != nil:
 		kind += fmt.Sprintf(" %s of pack %d", m.Sticker.Hash, m.Sticker.Pack)
 	case m.Audio != nil:

@@ -54,7 +54,8 @@ func TestWriteMessage(t *testing.T) {
 		"14:00:00  Ada: [audio 2s]\n":                         {ContentType: "audio", Audio: &parley.Audio{DurationMS: 1600}, Timestamp: at, State: chat.Received},
 		"14:00:00  Ada: [from irc, bob] hi\n":                 {ContentType: "bridge", Bridge: &chat.Bridge{Name: "irc", User: "bob", Content: "hi"}, Timestamp: at, State: chat.Received},
 		"14:00:00  Ada: [transaction request 1.5]\n":          {ContentType: "transaction", Transaction: &chat.Transaction{Command: "request", Value: "1.5"}, Timestamp: at, State: chat.Received},
-		"14:00:00  Ada: [deleted]\n":                          {Deleted: true, Edited: true, Timestamp: at, State: chat.Received},
+		"14:00:00  Ada: [deleted]\n":                          {Deleted: true, Edited: true, Clock: at, State: chat.Received},
+		"14:00:00  Ada: [image png]\n":                        {ContentType: "image", Image: &parley.Image{Format: "png"}, Timestamp: at, Clock: at + 9000, State: chat.Received},
 		"14:00:00  Ada: hi  👍  👎2  (pinned)  (edited)\n": {
 			Text: "hi", ContentType: "text", Timestamp: at, State: chat.Received, Edited: true, Pinned: true,
 			Reactions: []parley.Reaction{{Emoji: "👍", Count: 1}, {Emoji: "👎", Count: 2}},
