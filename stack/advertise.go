@@ -77,13 +77,17 @@ func (s *Stack) identify(t *step, to key.Public) error {
 	return t.SetMark(mark, t.now)
 }
 
-// introduce answers somebody who does not know this device, with nothing but
-// our bundle.
-func (s *Stack) introduce(t *step, to key.Public) error {
+// introduce answers somebody who does not know this device, or what has become of
+// it (loss), with nothing but our bundle.
+func (s *Stack) introduce(t *step, to key.Public, loss bool) error {
 	if c, err := t.Contact(to); err != nil || c.Blocked {
 		return err
 	}
-	sealed, err := s.session.SealAdvertisement(t.Core("session"), t.now, s.rand, to)
+	seal := s.session.SealAdvertisement
+	if loss {
+		seal = s.session.SealLoss
+	}
+	sealed, err := seal(t.Core("session"), t.now, s.rand, to)
 	if err != nil || sealed == nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (s *Stack) heal(t *step, from key.Public, u unreadable) (news bool, err err
 		// A stranger is told of this device at most, and does not make us do
 		// anything else. It may be a friend of before a loss.
 		if errors.Is(u, session.ErrNoSession) || errors.Is(u, session.ErrUnknownPreKey) {
-			return false, s.introduce(t, from)
+			return false, s.introduce(t, from, true)
 		}
 		return false, nil
 	}

@@ -297,7 +297,7 @@ func TestHostileStrangers(t *testing.T) {
 		t.Errorf("%d records are kept", len(kept))
 	}
 	clock.advance(time.Hour)
-	if err := s.update(func(t *step) error { return s.introduce(t, friend.key.Public()) }); err != nil {
+	if err := s.update(func(t *step) error { return s.introduce(t, friend.key.Public(), false) }); err != nil {
 		t.Fatal(err)
 	}
 	if out := drain(t, s); len(out) != 1 {

@@ -193,7 +193,7 @@ func (s *Stack) decrypt(t *step, from key.Public, data []byte) (inner []byte, pu
 			return nil, false, learnErr
 		}
 		if errors.Is(err, session.ErrNotForUs) {
-			return nil, false, s.introduce(t, from)
+			return nil, false, s.introduce(t, from, false)
 		}
 		return beside, beside != nil, nil
 	case err != nil:

@@ -28,7 +28,7 @@ const (
 // publish empties the outbox: oldest first, several at once, until it is empty,
 // and again when there is something new or a retry is due.
 func (s *Stack) publish(ctx context.Context, transport Transport) error {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(soonest)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		batch, next, err := s.dueRecords()
@@ -45,7 +45,7 @@ func (s *Stack) publish(ctx context.Context, transport Transport) error {
 		if !next.IsZero() {
 			pause = next.Sub(s.now())
 		}
-		timer.Reset(pause)
+		timer.Reset(max(pause, soonest))
 		select {
 		case <-ctx.Done():
 		case <-s.wakeOutbox:

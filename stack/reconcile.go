@@ -128,7 +128,7 @@ func (s *Stack) reconcile(ctx context.Context, transport Transport) error {
 		presence: newJob(now, presenceFirst, presenceMost),
 	}
 	r.large.next = now
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(soonest)
 	defer timer.Stop()
 	for {
 		select {
@@ -152,7 +152,7 @@ func (s *Stack) reconcile(ctx context.Context, transport Transport) error {
 				next = at
 			}
 		}
-		timer.Reset(next.Sub(s.now()))
+		timer.Reset(max(next.Sub(s.now()), soonest))
 	}
 }
 

@@ -154,8 +154,10 @@ func TestResendToGroup(t *testing.T) {
 		settle(t, alice, bobby, carol)
 		alice.link.set(func(l *link) { l.alone = true })
 		m := alice.says(id, "nobody there")
+		synctest.Wait() // what is tried at once has failed
 		alice.failure()
 		drain(t, alice.Stack) // none of it got out
+		synctest.Wait()
 		alice.link.set(func(l *link) { l.alone = false })
 		if u, ok := kept(t, alice.Stack, m.ID); !ok || len(u.To) != 2 || alice.in(m.ID).State != chat.Failed {
 			t.Fatalf("%+v, %t", u, ok)

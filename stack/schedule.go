@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// soonest is the shortest time that a timer is set to. One that is due when it is
+// set fires in the goroutine that waits for it, and two of those at once crash
+// the race detector in a testing/synctest bubble (Go 1.26).
+const soonest = time.Nanosecond
+
 // schedule runs what is due by time: reliability payloads, the contact code,
 // purges.
 func (s *Stack) schedule(ctx context.Context, _ Transport) error {
@@ -21,7 +26,7 @@ func (s *Stack) schedule(ctx context.Context, _ Transport) error {
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(soonest)
 	defer timer.Stop()
 	for {
 		select {
@@ -34,7 +39,7 @@ func (s *Stack) schedule(ctx context.Context, _ Transport) error {
 		if err != nil {
 			return err
 		}
-		timer.Reset(next.Sub(s.now()))
+		timer.Reset(max(next.Sub(s.now()), soonest))
 	}
 }
 

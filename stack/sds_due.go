@@ -76,7 +76,7 @@ func (a *agenda) next() (next time.Time) {
 
 // tend does what is due in the channels of communities, until ctx ends.
 func (s *Stack) tend(ctx context.Context, _ Transport) error {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(soonest)
 	defer timer.Stop()
 	for {
 		select {

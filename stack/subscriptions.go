@@ -220,7 +220,7 @@ func (s *Stack) listen(ctx context.Context, transport Transport) error {
 	defer beat.Stop()
 	l := listener{Stack: s, transport: transport}
 	gaps := transport.Gaps()
-	bell := time.NewTimer(0)
+	bell := time.NewTimer(soonest)
 	defer bell.Stop()
 	bell.Stop()
 	ringing := false

@@ -287,7 +287,7 @@ func TestContactCodeSchedule(t *testing.T) {
 		published := func() (all []time.Duration) {
 			for _, p := range n.publications(nil) {
 				if p.Message.GetContentTopic() == contactCode(alice) {
-					all = append(all, p.at.Sub(begin))
+					all = append(all, p.at.Sub(begin).Round(time.Microsecond))
 				}
 			}
 			return all

@@ -51,6 +51,20 @@ const MaxAdvertisements = 120
 // MaxAdvertisements in the hour. Deployed clients have the condition the wrong
 // way round and never answer. Reads rand as SealDH does.
 func (p *Protocol) SealAdvertisement(st kv.Store, now time.Time, rand io.Reader, to key.Public) (*Sealed, error) {
+	return p.sealAdvert(st, now, rand, to, false)
+}
+
+// SealLoss is SealAdvertisement for a stranger's message in a session that is not
+// there (ErrNoSession, ErrUnknownPreKey): this installation may have lost what it
+// knew. Deployed clients begin a new session only when the version of the pre key
+// is higher than that of the one which they used, and a new state counts from the
+// start again; so the first time there is a new pre key, as by Heal. Reads rand
+// for it as Bundle does, then as SealDH does.
+func (p *Protocol) SealLoss(st kv.Store, now time.Time, rand io.Reader, to key.Public) (*Sealed, error) {
+	return p.sealAdvert(st, now, rand, to, true)
+}
+
+func (p *Protocol) sealAdvert(st kv.Store, now time.Time, rand io.Reader, to key.Public, loss bool) (*Sealed, error) {
 	b := &batch{st: st}
 	name := advertPrefix + hexKey(to.Compressed())
 	value, ok, err := b.get(name)
@@ -73,7 +87,32 @@ func (p *Protocol) SealAdvertisement(st kv.Store, now time.Time, rand io.Reader,
 		return nil, err
 	}
 	b.put(name, encodeTime(now))
+	if loss {
+		if err := b.outgrow(now, rand); err != nil {
+			return nil, err
+		}
+	}
 	return p.advertise(b, now, rand, to, peer)
+}
+
+// outgrow makes the version of our signed pre key higher than that of any which an
+// earlier state may have had, once for a state. What Heal may do stays the same.
+func (b *batch) outgrow(now time.Time, rand io.Reader) error {
+	for _, name := range []string{renewedKey, outgrownKey} {
+		if _, done, err := b.get(name); err != nil || done {
+			return err
+		}
+	}
+	own, err := b.own()
+	if err != nil {
+		return err
+	}
+	if _, err := b.renew(own, now, rand); err != nil {
+		return err
+	}
+	b.delete(renewedKey)
+	b.put(outgrownKey, encodeTime(now))
+	return nil
 }
 
 // countAdvert counts an advertisement, if there may be another one in the hour.

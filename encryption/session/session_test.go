@@ -512,6 +512,49 @@ func TestPartitionedDevice(t *testing.T) {
 	recovered.mustOpen(t, alice, alice.seal(t, old, "again").Bytes, "again")
 }
 
+// A device that was set up again under the same installation id answers a stranger
+// with a pre key whose version passes what it may have had before, once. Clients
+// that begin a new session only for a higher version do so then.
+func TestLossOutgrows(t *testing.T) {
+	t.Parallel()
+	alice, bob := pair(t)
+	talk(t, alice, bob, 3)
+	before := must((&batch{st: bob.st}).own()).version
+	bob.st = kv.NewMemory()
+	if _, err := bob.Bundle(bob.st, bob.now, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	version := func() uint32 { return must((&batch{st: bob.st}).own()).version }
+	if version() > before {
+		t.Fatalf("version %d after %d", version(), before)
+	}
+	data := alice.seal(t, bob, "in the old session").Bytes
+	bob.refuses(t, alice, data, ErrNoSession)
+	loss, err := bob.SealLoss(bob.st, bob.now, rand.Reader, alice.self())
+	if err != nil || loss == nil {
+		t.Fatal(loss, err)
+	}
+	passed := version()
+	if passed <= before+30_000 {
+		t.Fatalf("version %d", passed)
+	}
+	// The next message begins a session with it.
+	alice.mustOpen(t, bob, loss.Bytes, "")
+	bob.mustOpen(t, alice, alice.seal(t, bob, "in a new one").Bytes, "in a new one")
+	// Strangers cannot make it happen again, nor keep a session from healing.
+	carol := newDevice(t, key.Private{}, "carol")
+	if s, err := bob.SealLoss(bob.st, bob.now, rand.Reader, carol.self()); err != nil || s == nil || version() != passed {
+		t.Errorf("version %d, %v", version(), err)
+	}
+	alice.mustOpen(t, bob, bob.seal(t, alice, "yes").Bytes, "yes")
+	remove(bob.st, sessionPrefix)
+	data = alice.seal(t, bob, "lost").Bytes
+	bob.refuses(t, alice, data, ErrNoSession)
+	if s, err := bob.Heal(bob.st, bob.now, rand.Reader, alice.self(), data); err != nil || s == nil || version() != passed+1 {
+		t.Errorf("version %d, %v", version(), err)
+	}
+}
+
 func TestNextAdvertisement(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

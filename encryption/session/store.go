@@ -21,6 +21,7 @@ const (
 	preKeyPrefix  = "o/pre/"       // o/pre/<signed pre key>: preKeyRecord
 	ownKey        = "o/bundle"     // ownRecord
 	renewedKey    = "o/renewed"    // when a pre key was last replaced to heal a session
+	outgrownKey   = "o/outgrown"   // when the versions of what may be lost were passed
 	advertPrefix  = "a/"           // a/<identity>: when we last answered with our bundle
 	advertsKey    = "adverts"      // how many were answered in the hour that began when
 	breakPrefix   = "h/"           // h/<identity>/<installation>: breakRecord
