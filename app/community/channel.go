@@ -123,11 +123,3 @@ func (d Description) Category(id string) (Category, bool) {
 	}
 	return Category{}, false
 }
-
-// ChannelOf finds the channel of a chat id, if it is one of this community's.
-func (c Community) ChannelOf(chatID string) (Channel, bool) {
-	if len(chatID) <= cidSize || chatID[:cidSize] != c.ID() {
-		return Channel{}, false
-	}
-	return c.Description.Channel(chatID[cidSize:])
-}

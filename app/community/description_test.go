@@ -247,6 +247,15 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
+// channelOf finds the channel of a community that a chat id names.
+func channelOf(c Community, chatID string) (Channel, bool) {
+	k, uuid, err := SplitChannelID(chatID)
+	if err != nil || k != c.Key {
+		return Channel{}, false
+	}
+	return c.Description.Channel(uuid)
+}
+
 // Proves: AP-165.
 func TestChannelID(t *testing.T) {
 	t.Parallel()
@@ -259,12 +268,12 @@ func TestChannelID(t *testing.T) {
 	if k, uuid, err := SplitChannelID(chatID); err != nil || k != c.Key || uuid != ch.UUID {
 		t.Errorf("%s %s, %v", k.Hex(), uuid, err)
 	}
-	if got, ok := c.ChannelOf(chatID); !ok || got.UUID != ch.UUID {
+	if got, ok := channelOf(c, chatID); !ok || got.UUID != ch.UUID {
 		t.Errorf("%+v", got)
 	}
 	other := ChannelID(people(2)[1].Public(), ch.UUID)
 	for _, bad := range []string{"", c.ID(), other, chatID + "x", ch.UUID} {
-		if _, ok := c.ChannelOf(bad); ok {
+		if _, ok := channelOf(c, bad); ok {
 			t.Errorf("%q is a channel", bad)
 		}
 	}

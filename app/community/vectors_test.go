@@ -143,7 +143,7 @@ func checkDescription(t *testing.T, c descriptionCase, k key.Private) {
 		if !ch.Restricted && len(ch.Members) != len(d.Members) {
 			t.Errorf("channel %s has %d members, the community %d", id, len(ch.Members), len(d.Members))
 		}
-		if _, ok := got.ChannelOf(ChannelID(got.Key, id)); !ok {
+		if _, ok := channelOf(got, ChannelID(got.Key, id)); !ok {
 			t.Errorf("channel %s is not found by its chat id", id)
 		}
 		// Who is in the community may write where no permission says otherwise,
